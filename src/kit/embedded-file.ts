@@ -1,0 +1,54 @@
+import { createHash } from 'node:crypto'
+import { chmod, mkdir, readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { zstdDecompressSync } from 'node:zlib'
+import { assert } from './assert.ts'
+import { writeDurably } from './durable-file.ts'
+import { EdgeError, messageOf } from './errors.ts'
+
+/** A file inside the binary (`packed`: zstd, unpacked before use) or in `node_modules` (`plain`). */
+export type EmbeddedFile =
+  | { readonly kind: 'plain'; readonly path: string }
+  | {
+      readonly kind: 'packed'
+      readonly path: string
+      /** The name it gets on disk. */
+      readonly name: string
+      /** Of the unpacked file, lower-case hex. */
+      readonly sha256: string
+      /** Of the unpacked file. */
+      readonly bytes: number
+    }
+
+/**
+ * The path of the file on disk, unpacked under `folder/<sha256>/name` if it is not there yet. A file from an earlier
+ * start is hashed again before it is used: flash rots, and what is loaded here runs inside the process.
+ * Two processes may do this at once: each writes a draft of its own and the rename decides.
+ */
+export async function unpackEmbedded(file: EmbeddedFile, folder: string): Promise<string> {
+  if (file.kind === 'plain') return file.path
+  const home = join(folder, file.sha256)
+  const path = join(home, file.name)
+  const old = await readFile(path).catch(() => undefined)
+  if (old !== undefined && sha256(old) === file.sha256) return path
+
+  const bytes = zstdDecompressSync(await readFile(file.path), { maxOutputLength: file.bytes })
+  assert(sha256(bytes) === file.sha256, `embedded ${file.name} has the SHA-256 it was built with`)
+  try {
+    await mkdir(home, { recursive: true })
+    await writeDurably(path, bytes, 0o755)
+    await chmod(path, 0o755)
+  } catch (cause) {
+    throw new EdgeError(
+      'storage_failed',
+      `Cannot unpack "${file.name}" (${file.bytes} bytes) into "${home}": ${messageOf(cause)}; ` +
+        'give a folder that this user can write to with --state DIR or LIMPET_STATE',
+      { cause },
+    )
+  }
+  return path
+}
+
+function sha256(bytes: Uint8Array): string {
+  return createHash('sha256').update(bytes).digest('hex')
+}
