@@ -1,0 +1,108 @@
+import type { Datatype } from './datatypes.ts'
+
+/**
+ * What the engine knows of a runtime: load a model, run it, let it go. ONNX Runtime is behind it today.
+ */
+export interface Backend {
+  /** Like "onnxruntime 1.30.0". */
+  readonly name: string
+  load(source: ModelSource, options: SessionOptions): Promise<Session>
+}
+
+/** A file on disk (external data is looked for beside it) or the model's bytes. */
+export type ModelSource = { readonly path: string } | { readonly bytes: Uint8Array }
+
+export interface SessionOptions {
+  /** Names the session in logs: "model/version". */
+  readonly id: string
+  /** In this order; the runtime's CPU provider always comes last. */
+  readonly providers: readonly ProviderChoice[]
+  readonly threadsIntraOp: number
+  readonly threadsInterOp: number
+  readonly executionMode: 'sequential' | 'parallel'
+  readonly graphOptimization: 'none' | 'basic' | 'extended' | 'all'
+  readonly memoryArena: boolean
+  readonly memoryPattern: boolean
+  /** Symbolic dimensions that are to be fixed, by name. */
+  readonly freeDimensions: Readonly<Record<string, number>>
+  /** Entries of onnxruntime_session_options_config_keys.h. */
+  readonly configEntries: Readonly<Record<string, string>>
+}
+
+export interface ProviderChoice {
+  /** "cpu", "cuda", "tensorrt", or the name that ONNX Runtime gives it. */
+  readonly name: string
+  readonly options: Readonly<Record<string, string>>
+}
+
+/** One tensor, row-major and little-endian. */
+export interface Tensor {
+  readonly name: string
+  readonly datatype: Datatype
+  readonly shape: readonly number[]
+  /** BYTES: each element as a uint32 length and that many bytes, as in the binary tensor extension. */
+  readonly bytes: Uint8Array
+}
+
+export interface TensorSpec {
+  readonly name: string
+  readonly datatype: Datatype
+  /** -1 where the model leaves a dimension open. Undefined where it leaves the rank open. */
+  readonly shape: readonly number[] | undefined
+  /** The names of open dimensions, "" where there is none; as long as `shape`. */
+  readonly symbols: readonly string[]
+  /** May be left out: the model has a value of its own. */
+  readonly isOptional: boolean
+}
+
+/** An output that no tensor can hold, like the sequence(map(int64,float)) of a classifier from scikit-learn. */
+export interface UnsupportedOutput {
+  readonly name: string
+  /** In ONNX Runtime's words: "sequence", "map", "sparse_tensor", "opaque". */
+  readonly kind: string
+}
+
+export interface Signature {
+  readonly inputs: readonly TensorSpec[]
+  readonly outputs: readonly TensorSpec[]
+  readonly unsupportedOutputs: readonly UnsupportedOutput[]
+}
+
+export interface ModelMetadata {
+  readonly producer: string
+  readonly graph: string
+  readonly domain: string
+  readonly description: string
+  readonly version: number
+  readonly custom: Readonly<Record<string, string>>
+}
+
+export interface RunRequest {
+  /** Checked against the signature by the caller. Their bytes stay untouched until the run has ended. */
+  readonly inputs: readonly Tensor[]
+  /** Names of outputs, in the order they are wanted. */
+  readonly outputs: readonly string[]
+  /** Ends the run from outside; it then fails with `cancelled`. */
+  readonly signal?: AbortSignal | undefined
+}
+
+export interface RunResult {
+  readonly outputs: readonly Tensor[]
+  /** Time inside the runtime, milliseconds. */
+  readonly runMs: number
+  /** The outputs' bytes belong to the runtime and are gone after this. Must be called once. */
+  release(): void
+}
+
+export interface Session {
+  readonly signature: Signature
+  readonly metadata: ModelMetadata
+  /** Providers that were registered for it, in order. */
+  readonly providers: readonly string[]
+  /** On a worker thread. */
+  run(request: RunRequest): Promise<RunResult>
+  /** On this thread, which stands still meanwhile: only for runs that are cheaper than a hop. */
+  runInline(request: RunRequest): RunResult
+  /** After the last run has ended. */
+  close(): Promise<void>
+}

@@ -1,0 +1,137 @@
+import { assert } from '../kit/assert.ts'
+import { EdgeError } from '../kit/errors.ts'
+import type { ModelMetadata, RunRequest, RunResult, Session, Signature } from './backend.ts'
+import { type Address, Scope } from './memory.ts'
+import type { Ort } from './ort.ts'
+import { OrtError } from './ort-error.ts'
+import { RunCall, type RunTarget } from './run-call.ts'
+import { readMetadata, readSignature } from './signature.ts'
+import type { CallOutcome, Threads } from './threads.ts'
+
+/** Calls kept for reuse; more are made when more run at once, and thrown away afterwards. */
+const SPARE_CALLS_MAX = 16
+
+export interface OrtSessionParts {
+  readonly ort: Ort
+  readonly threads: Threads
+  readonly handle: Address
+  readonly id: string
+  readonly providers: readonly string[]
+}
+
+/** One `OrtSession`, shared by all threads: `Run` is thread-safe, and the weights are in memory once. */
+export class OrtSession implements Session {
+  readonly signature: Signature
+  readonly metadata: ModelMetadata
+  readonly providers: readonly string[]
+  readonly #parts: OrtSessionParts
+  readonly #names = new Scope()
+  readonly #target: RunTarget
+  readonly #spare: RunCall[] = []
+  #active = 0
+
+  constructor(parts: OrtSessionParts) {
+    this.#parts = parts
+    this.providers = parts.providers
+    this.signature = readSignature(parts.ort, parts.handle)
+    this.metadata = readMetadata(parts.ort, parts.handle)
+    const addresses = (specs: readonly { name: string }[]) =>
+      new Map(specs.map(({ name }) => [name, this.#names.string(name)]))
+    this.#target = {
+      ort: parts.ort,
+      session: parts.handle,
+      inputNames: addresses(this.signature.inputs),
+      outputNames: addresses(this.signature.outputs),
+    }
+  }
+
+  async run(request: RunRequest): Promise<RunResult> {
+    const call = this.#begin(request)
+    const cancel = () => call.terminate()
+    request.signal?.addEventListener('abort', cancel, { once: true })
+    try {
+      return this.#finish(call, request, await this.#parts.threads.call('Run', call.args))
+    } catch (error) {
+      this.#end(call)
+      throw error
+    } finally {
+      request.signal?.removeEventListener('abort', cancel)
+    }
+  }
+
+  runInline(request: RunRequest): RunResult {
+    const call = this.#begin(request)
+    try {
+      const began = performance.now()
+      const status = this.#parts.ort.functions.Run(...call.args) ?? 0
+      return this.#finish(call, request, { status, tookMs: performance.now() - began })
+    } catch (error) {
+      this.#end(call)
+      throw error
+    }
+  }
+
+  async close(): Promise<void> {
+    assert(this.#active === 0, 'a session is closed after its last run has ended')
+    for (const call of this.#spare.splice(0)) call.destroy()
+    await this.#parts.threads.call('ReleaseSession', [this.#parts.handle])
+    this.#names.end()
+  }
+
+  #begin(request: RunRequest): RunCall {
+    if (request.signal?.aborted)
+      throw new EdgeError('cancelled', `Cannot run "${this.#parts.id}": cancelled before`)
+    const call = this.#spare.pop() ?? new RunCall(this.#target)
+    this.#active += 1
+    try {
+      call.prepare(request)
+      return call
+    } catch (error) {
+      this.#end(call)
+      throw asEdgeError(this.#parts.id, error)
+    }
+  }
+
+  #finish(call: RunCall, request: RunRequest, outcome: CallOutcome): RunResult {
+    try {
+      this.#parts.ort.check(outcome.status)
+      const outputs = call.collect()
+      return { outputs, runMs: outcome.tookMs, release: this.#releaseOnce(call) }
+    } catch (error) {
+      if (request.signal?.aborted) {
+        throw new EdgeError('cancelled', `Cannot finish the run of "${this.#parts.id}": cancelled`, {
+          cause: error,
+        })
+      }
+      throw asEdgeError(this.#parts.id, error)
+    }
+  }
+
+  #releaseOnce(call: RunCall): () => void {
+    let isReleased = false
+    return () => {
+      assert(!isReleased, 'a result is released once')
+      isReleased = true
+      this.#end(call)
+    }
+  }
+
+  #end(call: RunCall): void {
+    this.#active -= 1
+    if (this.#spare.length < SPARE_CALLS_MAX) {
+      call.clear()
+      this.#spare.push(call)
+    } else {
+      call.destroy()
+    }
+  }
+}
+
+/** Kernels say INVALID_ARGUMENT when they meet values that no signature can rule out, like an index out of range. */
+function asEdgeError(id: string, error: unknown): Error {
+  if (!(error instanceof OrtError)) return error instanceof Error ? error : new Error(String(error))
+  const code = error.code === 'INVALID_ARGUMENT' ? 'input_invalid' : 'runtime_failed'
+  return new EdgeError(code, `Cannot run "${id}": ONNX Runtime says ${error.code}: ${error.message}`, {
+    cause: error,
+  })
+}

@@ -1,0 +1,81 @@
+import { EdgeError } from '../kit/errors.ts'
+import type { ProviderChoice } from './backend.ts'
+import { type Address, type Scope, scoped } from './memory.ts'
+import type { Ort } from './ort.ts'
+
+/** Short names, as configs say them, and ONNX Runtime's own. */
+const PROVIDERS: Readonly<Record<string, string>> = {
+  cpu: 'CPUExecutionProvider',
+  cuda: 'CUDAExecutionProvider',
+  tensorrt: 'TensorrtExecutionProvider',
+  openvino: 'OpenVINOExecutionProvider',
+  webgpu: 'WebGpuExecutionProvider',
+  xnnpack: 'XnnpackExecutionProvider',
+}
+
+export const PROVIDER_NAMES = Object.keys(PROVIDERS)
+
+export function providerFullName(name: string): string {
+  return PROVIDERS[name] ?? name
+}
+
+/** Adds a provider to session options. ONNX Runtime tries them in the order in which they are added. */
+export function appendProvider(ort: Ort, sessionOptions: Address, choice: ProviderChoice): void {
+  const fullName = providerFullName(choice.name)
+  if (!ort.providers.includes(fullName)) {
+    throw new EdgeError(
+      'library_unusable',
+      `Cannot use provider "${choice.name}": ${ort.libraryPath} (ONNX Runtime ${ort.version}) was built with ` +
+        `${ort.providers.join(', ')}`,
+    )
+  }
+  // Always there, and always last: adding it would be refused.
+  if (fullName === PROVIDERS['cpu']) return
+  if (fullName === PROVIDERS['cuda']) appendCuda(ort, sessionOptions, choice)
+  else if (fullName === PROVIDERS['tensorrt']) appendTensorrt(ort, sessionOptions, choice)
+  else appendByName(ort, sessionOptions, { ...choice, name: fullName.replace('ExecutionProvider', '') })
+}
+
+function appendCuda(ort: Ort, sessionOptions: Address, choice: ProviderChoice): void {
+  const { functions } = ort
+  const options = ort.out((out) => functions.CreateCUDAProviderOptions(out))
+  try {
+    scoped((scope) => ort.check(functions.UpdateCUDAProviderOptions(options, ...optionArrays(scope, choice))))
+    ort.check(functions.SessionOptionsAppendExecutionProvider_CUDA_V2(sessionOptions, options))
+  } finally {
+    functions.ReleaseCUDAProviderOptions(options)
+  }
+}
+
+function appendTensorrt(ort: Ort, sessionOptions: Address, choice: ProviderChoice): void {
+  const { functions } = ort
+  const options = ort.out((out) => functions.CreateTensorRTProviderOptions(out))
+  try {
+    scoped((scope) =>
+      ort.check(functions.UpdateTensorRTProviderOptions(options, ...optionArrays(scope, choice))),
+    )
+    ort.check(functions.SessionOptionsAppendExecutionProvider_TensorRT_V2(sessionOptions, options))
+  } finally {
+    functions.ReleaseTensorRTProviderOptions(options)
+  }
+}
+
+function appendByName(ort: Ort, sessionOptions: Address, choice: ProviderChoice): void {
+  scoped((scope) => {
+    const arrays = optionArrays(scope, choice)
+    const { SessionOptionsAppendExecutionProvider: append } = ort.functions
+    ort.check(append(sessionOptions, scope.string(choice.name), ...arrays))
+  })
+}
+
+/** Keys, values and their count, as ONNX Runtime's option functions want them. */
+function optionArrays(
+  scope: Scope,
+  { options }: ProviderChoice,
+): [keys: Address, values: Address, count: number] {
+  return [
+    scope.strings(Object.keys(options)),
+    scope.strings(Object.values(options)),
+    Object.keys(options).length,
+  ]
+}

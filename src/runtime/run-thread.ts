@@ -1,0 +1,45 @@
+/** Entry of a run thread: takes slots from the ring and makes the native call that each holds, until told to stop. */
+import { bindFunction } from './ort-function.ts'
+import { CONTROL, OPERATIONS, RING, SLOT, SLOT_NUMBERS, STATE, type ThreadStart } from './run-protocol.ts'
+
+declare const self: { onmessage: ((event: { data: ThreadStart }) => void) | null }
+
+self.onmessage = ({ data }) => {
+  self.onmessage = null
+  const control = new Int32Array(data.control)
+  const numbers = new Float64Array(data.slots)
+  const calls = OPERATIONS.map((name) => bindFunction(data.apiAddress, data.apiVersion, name))
+  Atomics.add(control, CONTROL.ready, 1)
+  Atomics.notify(control, CONTROL.ready)
+
+  for (;;) {
+    const slot = takeSlot(control)
+    if (slot < 0) return
+    const at = slot * SLOT_NUMBERS
+    const args = numbers.subarray(at + SLOT.args, at + SLOT.status)
+    const call = calls[numbers[at + SLOT.operation] ?? 0]
+    const began = performance.now()
+    numbers[at + SLOT.status] = call?.(...args) ?? 0
+    numbers[at + SLOT.tookMs] = performance.now() - began
+    Atomics.store(control, CONTROL.state + slot, STATE.done)
+    Atomics.add(control, CONTROL.done, 1)
+    Atomics.notify(control, CONTROL.done)
+  }
+}
+
+/** The next slot to work on, or -1 to stop. Sleeps while there is none. */
+function takeSlot(control: Int32Array): number {
+  for (;;) {
+    // In this order: a head that is read after the tail may have passed it meanwhile, and name a place never written.
+    const head = Atomics.load(control, CONTROL.head)
+    const tail = Atomics.load(control, CONTROL.tail)
+    if (head === tail) {
+      if (Atomics.load(control, CONTROL.stop) === 1) return -1
+      Atomics.wait(control, CONTROL.tail, tail)
+      continue
+    }
+    // Read before it is claimed: once claimed, the place may be written again.
+    const slot = Atomics.load(control, CONTROL.ring + (head & (RING - 1)))
+    if (Atomics.compareExchange(control, CONTROL.head, head, (head + 1) | 0) === head) return slot
+  }
+}
