@@ -1,0 +1,180 @@
+import { readFile } from 'node:fs/promises'
+import { arch, availableParallelism, cpus, freemem, release, totalmem } from 'node:os'
+import { join } from 'node:path'
+import { type Config, loadConfig } from '../config/config.ts'
+import { readEnvironment } from '../config/environment.ts'
+import { chooseProfile } from '../config/profile.ts'
+import { describeSpec } from '../inference/check.ts'
+import { Lanes } from '../inference/lanes.ts'
+import { systemClock } from '../kit/clock.ts'
+import { openDatabase } from '../kit/database.ts'
+import { unpackEmbedded } from '../kit/embedded-file.ts'
+import { messageOf } from '../kit/errors.ts'
+import { setLogLevel } from '../kit/log.ts'
+import { OrtBackend } from '../runtime/ort-backend.ts'
+import { PROVIDER_NAMES, providerFullName } from '../runtime/providers.ts'
+import { BUILD } from './build-info.ts'
+import { EMBEDDED } from './embedded.ts'
+import { loadModels } from './load-models.ts'
+import { chooseLibrary, unpackFolder } from './runtime.ts'
+
+export interface DoctorOptions {
+  readonly models: string | undefined
+  readonly config: string | undefined
+  readonly state: string | undefined
+}
+
+/** One thing looked at. `bad` needs a person; `note` is worth knowing. */
+export interface Finding {
+  readonly topic: 'machine' | 'config' | 'profile' | 'storage' | 'runtime' | 'providers' | 'models'
+  readonly verdict: 'good' | 'note' | 'bad'
+  readonly what: string
+}
+
+/** Looks at everything that serving needs, and goes on after what is broken. */
+export async function examine(options: DoctorOptions): Promise<Finding[]> {
+  // The findings say it all, in one place.
+  setLogLevel('silent')
+  const findings: Finding[] = []
+  const add = (topic: Finding['topic'], verdict: Finding['verdict'], what: string) =>
+    void findings.push({ topic, verdict, what })
+  const environment = readEnvironment()
+  const state = options.state ?? environment.state
+  const { profile, reason } = chooseProfile({ architecture: process.arch })
+
+  add('machine', 'good', await describeMachine())
+  add('profile', 'good', `${profile.name} (${profile.title}): ${reason}`)
+  const config = await attempt(
+    () => loadConfig(options.config ?? environment.config),
+    (what) => add('config', 'bad', what),
+  )
+  if (config === undefined) return findings
+  add('config', 'good', options.config ?? environment.config ?? 'no file: all defaults')
+  await attempt(
+    () => examineStorage(state, add),
+    (what) => add('storage', 'bad', what),
+  )
+  await attempt(
+    () => examineRuntime({ config, state, models: options.models, add }),
+    (what) => add('runtime', 'bad', what),
+  )
+  return findings
+}
+
+type Add = (topic: Finding['topic'], verdict: Finding['verdict'], what: string) => void
+
+async function attempt<T>(look: () => Promise<T>, onFailure: (what: string) => void): Promise<T | undefined> {
+  try {
+    return await look()
+  } catch (error) {
+    onFailure(messageOf(error))
+    return undefined
+  }
+}
+
+async function describeMachine(): Promise<string> {
+  const model = cpus()[0]?.model ?? 'unknown processor'
+  const board = await readFile('/proc/device-tree/model', 'utf8').catch(() => '')
+  const system = (await readFile('/etc/os-release', 'utf8').catch(() => '')).match(
+    /^PRETTY_NAME="?([^"\n]*)/m,
+  )?.[1]
+  const gib = (bytes: number) => `${(bytes / 2 ** 30).toFixed(1)} GiB`
+  return [
+    `limpet ${BUILD.version} (${BUILD.commit})`,
+    ...(board === '' ? [] : [board.replaceAll('\0', '')]),
+    `${arch()}, ${model}, ${availableParallelism()} cores`,
+    `${gib(totalmem())} memory, ${gib(freemem())} free`,
+    `${system ?? 'unknown system'}, kernel ${release()}`,
+  ].join('; ')
+}
+
+async function examineStorage(state: string, add: Add): Promise<void> {
+  const addonPath = await unpackEmbedded(EMBEDDED.sqlite, unpackFolder(state))
+  const database = openDatabase({ addonPath, path: ':memory:' })
+  const version = database.prepare('select sqlite_version() as version').get() as { version: string }
+  database.close()
+  add('storage', 'good', `state in "${state}", SQLite ${version.version} opens`)
+}
+
+async function examineRuntime(from: {
+  config: Config
+  state: string
+  models: string | undefined
+  add: Add
+}): Promise<void> {
+  const { profile } = chooseProfile({ architecture: process.arch })
+  const library = await chooseLibrary({ ...from, profile })
+  const backend = new OrtBackend({ libraryPath: library.path, threads: 1 })
+  const { ort } = backend
+  from.add(
+    'runtime',
+    'good',
+    `ONNX Runtime ${ort.version}, C API ${ort.apiVersion}, from "${library.path}" (${library.reason})`,
+  )
+  if (ort.logProblem !== undefined) from.add('runtime', 'note', `its log goes to standard error as it is: ${ort.logProblem}`)
+  for (const name of PROVIDER_NAMES) from.add('providers', ...describeProvider(name, backend))
+  if (from.models !== undefined) await examineModels(from.models, backend, from.add)
+  await backend.stop()
+}
+
+/** NVIDIA's providers are separate libraries, looked for beside the main one. */
+const PROVIDER_LIBRARIES: Readonly<Record<string, string>> = {
+  cuda: 'libonnxruntime_providers_cuda.so',
+  tensorrt: 'libonnxruntime_providers_tensorrt.so',
+}
+
+function describeProvider(name: string, { ort }: OrtBackend): [Finding['verdict'], string] {
+  if (!ort.providers.includes(providerFullName(name))) {
+    return ['note', `${name}: not available: this libonnxruntime was built without it`]
+  }
+  const library = PROVIDER_LIBRARIES[name]
+  if (library === undefined) return ['good', `${name}: available`]
+  const path = join(ort.libraryPath, '..', library)
+  const isThere = Bun.file(path).size > 0
+  return isThere
+    ? ['good', `${name}: available through "${path}"`]
+    : [
+        'note',
+        `${name}: not available: there is no "${path}"; point runtime.library at a GPU build of ONNX Runtime`,
+      ]
+}
+
+async function examineModels(root: string, backend: OrtBackend, add: Add): Promise<void> {
+  const lanes = new Lanes({ backend, clock: systemClock, queueItemsMax: 1, runsMax: 1 })
+  const isRead = await attempt(
+    () => loadModels(root, lanes),
+    (what) => add('models', 'bad', what),
+  )
+  if (isRead === undefined) return
+  const index = lanes.index()
+  if (index.length === 0) add('models', 'bad', `"${root}" holds no model, expected NAME/VERSION/model.onnx`)
+  for (const { model, version, state, reason } of index) {
+    if (state !== 'READY') {
+      add('models', 'bad', `${model}${version === '' ? '' : ` ${version}`}: ${reason}`)
+      continue
+    }
+    const { signature } = lanes.find(model, version).session
+    const specs = (list: typeof signature.inputs) =>
+      list.map((spec) => `${spec.name} ${describeSpec(spec)}`).join(', ')
+    add('models', 'good', `${model} ${version}: ${specs(signature.inputs)} → ${specs(signature.outputs)}`)
+  }
+  await lanes.close()
+}
+
+/** True when nothing is bad. */
+export function printFindings(
+  findings: readonly Finding[],
+  options: { json: boolean; print: (line: string) => void },
+): boolean {
+  const isHealthy = findings.every(({ verdict }) => verdict !== 'bad')
+  if (options.json) options.print(JSON.stringify({ healthy: isHealthy, findings }, undefined, 2))
+  else {
+    const marks = { good: '  ok ', note: 'note ', bad: ' BAD ' } as const
+    for (const { topic, verdict, what } of findings)
+      options.print(`${marks[verdict]} ${topic.padEnd(9)} ${what}`)
+    options.print(
+      isHealthy ? 'Everything that serving needs is in order' : 'Something needs a person: see BAD above',
+    )
+  }
+  return isHealthy
+}

@@ -1,0 +1,99 @@
+import type { Server } from 'bun'
+import { type Config, loadConfig } from '../config/config.ts'
+import { readEnvironment } from '../config/environment.ts'
+import { createApp } from '../http/app.ts'
+import { Engine } from '../inference/engine.ts'
+import { Lanes } from '../inference/lanes.ts'
+import { systemClock } from '../kit/clock.ts'
+import { EdgeError, messageOf } from '../kit/errors.ts'
+import { logger, setLogLevel } from '../kit/log.ts'
+import { BUILD } from './build-info.ts'
+import { waitForStop } from './lifecycle.ts'
+import { loadModels } from './load-models.ts'
+import { openBackend } from './runtime.ts'
+
+export interface ServeOptions {
+  readonly models: string
+  readonly host: string | undefined
+  readonly port: number | undefined
+  readonly config: string | undefined
+  readonly state: string | undefined
+}
+
+/** A connection may be silent this long: a long run looks just like that. Bun's most. */
+const IDLE_SECONDS_MAX = 255
+
+/** The data plane: loads the models, answers HTTP until it is told to stop. */
+export async function runServe(options: ServeOptions, print: (line: string) => void): Promise<void> {
+  const log = logger('app')
+  const environment = readEnvironment()
+  const config = await loadConfig(options.config ?? environment.config)
+  setLogLevel(config.log_level)
+  // From here on a signal means a clean stop, also while models are loading.
+  const stop = waitForStop(environment)
+
+  const backend = await openBackend({ config, state: options.state ?? environment.state })
+  const lanes = new Lanes({
+    backend,
+    clock: systemClock,
+    queueItemsMax: config.inference.queue_items_max,
+    runsMax: backend.threads,
+  })
+  const engine = new Engine({ lanes, requestsMax: config.inference.requests_max })
+  const settings = await loadModels(options.models, lanes)
+  const server = listen({ options, config, engine, clientHints: (model) => settings.get(model)?.client })
+  announce(server, lanes, print)
+  log.info('app.serving', { url: server.url.href, runtime: backend.name, threads: backend.threads })
+
+  const reason = await stop
+  log.info('app.stopping', { reason })
+  await server.stop()
+  await lanes.close()
+  await backend.stop()
+  log.info('app.stopped')
+}
+
+function listen(from: {
+  options: ServeOptions
+  config: Config
+  engine: Engine
+  clientHints: (model: string) => unknown
+}): Server<undefined> {
+  const { http } = from.config
+  const hostname = from.options.host ?? http.host
+  const port = from.options.port ?? http.port
+  const app = createApp({
+    engine: from.engine,
+    serverName: http.server_name,
+    serverVersion: BUILD.version,
+    bodyBytesMax: http.body_bytes_max,
+    clientHints: from.clientHints,
+  })
+  try {
+    return Bun.serve({
+      hostname,
+      port,
+      idleTimeout: IDLE_SECONDS_MAX,
+      // Ours is checked first, and answers with words; this one only bounds what a body without a length may buffer.
+      maxRequestBodySize: http.body_bytes_max + 1024 * 1024,
+      fetch: (request) => app.fetch(request),
+    })
+  } catch (cause) {
+    throw new EdgeError(
+      'config_invalid',
+      `Cannot listen on ${hostname}:${port}: ${messageOf(cause)}; choose another with --port or http.port, 0 for any`,
+      { cause },
+    )
+  }
+}
+
+function announce(server: Server<undefined>, lanes: Lanes, print: (line: string) => void): void {
+  const index = lanes.index()
+  const url = server.url.href.replace(/\/$/, '')
+  const ready = index.filter(({ state }) => state === 'READY')
+  print(`limpet ${BUILD.version} serves ${ready.length} of ${index.length} models on ${url}`)
+  for (const { model, version, state, reason } of index) {
+    print(`  ${model}${version === '' ? '' : ` ${version}`}: ${state}${reason === '' ? '' : `: ${reason}`}`)
+  }
+  print(`  try: curl -s -X POST ${url}/v2/repository/index`)
+}

@@ -1,0 +1,59 @@
+import { readFile } from 'node:fs/promises'
+import { z } from 'zod'
+import { EdgeError, messageOf } from '../kit/errors.ts'
+import { parseToml } from './toml.ts'
+
+/** Everything that can be set for a device, with its bounds. Unknown keys are refused. */
+const Config = z.strictObject({
+  log_level: z.enum(['error', 'warn', 'info', 'debug']).default('info'),
+  http: z
+    .strictObject({
+      host: z.string().min(1).default('127.0.0.1'),
+      /** 0 lets the system choose a free one. */
+      port: z.int().min(0).max(65_535).default(8000),
+      /** After decompression. Triton's default. */
+      body_bytes_max: z
+        .int()
+        .min(1024)
+        .max(2 ** 31 - 1)
+        .default(64 * 1024 ** 2),
+      /** How the server names itself; some of Triton's example clients insist on "triton". */
+      server_name: z.string().min(1).max(64).default('limpet'),
+    })
+    .prefault({}),
+  runtime: z
+    .strictObject({
+      /** Another libonnxruntime.so than the one inside the binary. */
+      library: z.string().min(1).optional(),
+      /** Threads that run models; 0 takes one for each core. */
+      threads: z.int().min(0).max(256).default(0),
+    })
+    .prefault({}),
+  inference: z
+    .strictObject({
+      /** Requests inside the server at once, waiting or running. */
+      requests_max: z.int().min(1).max(65_536).default(1024),
+      /** Requests waiting for one version of a model. */
+      queue_items_max: z.int().min(1).max(65_536).default(256),
+    })
+    .prefault({}),
+  supervisor: z
+    .strictObject({
+      /** How long a stopping process may take before it is killed. */
+      stop_seconds_max: z.int().min(1).max(600).default(30),
+      /** Failures in a row, none after a healthy minute, that make a crash loop. */
+      failures_max: z.int().min(1).max(1000).default(8),
+    })
+    .prefault({}),
+})
+
+export type Config = Readonly<z.infer<typeof Config>>
+
+/** The config file, or all defaults without one. */
+export async function loadConfig(path: string | undefined): Promise<Config> {
+  if (path === undefined) return Object.freeze(Config.parse({}))
+  const text = await readFile(path, 'utf8').catch((cause) => {
+    throw new EdgeError('config_invalid', `Cannot read the config "${path}": ${messageOf(cause)}`, { cause })
+  })
+  return Object.freeze(parseToml(Config, { path, text }))
+}

@@ -1,0 +1,76 @@
+import { promisify } from 'node:util'
+import { gunzip, type InputType, inflate } from 'node:zlib'
+import { EdgeError, messageOf } from '../kit/errors.ts'
+
+/** The body, decompressed. Never more than `bytesMax`, whatever the headers say. */
+export async function readBody(request: Request, bytesMax: number): Promise<ArrayBuffer> {
+  const announced = request.headers.get('content-length')
+  if (announced !== null && Number(announced) > bytesMax) throw tooLarge(`${announced} bytes`, bytesMax)
+  const raw = announced === null ? await readStream(request.body, bytesMax) : await request.arrayBuffer()
+  const encoding = request.headers.get('content-encoding')
+  return encoding === null || encoding === 'identity' ? raw : await decompress(raw, { encoding, bytesMax })
+}
+
+/** Without a Content-Length (chunked, or no body at all) the length shows only as it arrives. */
+async function readStream(body: ReadableStream<Uint8Array> | null, bytesMax: number): Promise<ArrayBuffer> {
+  if (body === null) return new ArrayBuffer(0)
+  const chunks: Uint8Array[] = []
+  let bytes = 0
+  for await (const chunk of body) {
+    bytes += chunk.byteLength
+    if (bytes > bytesMax) throw tooLarge(`more than ${bytesMax} bytes`, bytesMax)
+    chunks.push(chunk)
+  }
+  return join(chunks, bytes)
+}
+
+function join(chunks: readonly Uint8Array[], bytes: number): ArrayBuffer {
+  const whole = new ArrayBuffer(bytes)
+  const view = new Uint8Array(whole)
+  let at = 0
+  for (const chunk of chunks) {
+    view.set(chunk, at)
+    at += chunk.byteLength
+  }
+  return whole
+}
+
+type Decompress = (bytes: InputType, options: { maxOutputLength: number }) => Promise<Buffer>
+/** HTTP's "deflate" is the zlib format (RFC 9110, 8.4.1.2). */
+const DECOMPRESS: Readonly<Record<string, Decompress>> = {
+  gzip: promisify(gunzip),
+  deflate: promisify(inflate),
+}
+
+async function decompress(
+  raw: ArrayBuffer,
+  how: { encoding: string; bytesMax: number },
+): Promise<ArrayBuffer> {
+  const run = DECOMPRESS[how.encoding.trim().toLowerCase()]
+  if (run === undefined) {
+    throw new EdgeError(
+      'encoding_unsupported',
+      `Cannot read the body: Content-Encoding is "${how.encoding}", expected gzip or deflate`,
+    )
+  }
+  try {
+    // A limit of the library, so that a small bomb never becomes a large buffer.
+    const buffer = await run(raw, { maxOutputLength: how.bytesMax })
+    return join([buffer], buffer.byteLength)
+  } catch (cause) {
+    if (cause instanceof RangeError)
+      throw tooLarge(`more than ${how.bytesMax} bytes decompressed`, how.bytesMax)
+    throw new EdgeError(
+      'input_invalid',
+      `Cannot decompress the body as ${how.encoding}: ${messageOf(cause)}`,
+      { cause },
+    )
+  }
+}
+
+function tooLarge(came: string, bytesMax: number): EdgeError {
+  return new EdgeError(
+    'body_too_large',
+    `Cannot read the body: ${came}, at most ${bytesMax} (http.body_bytes_max)`,
+  )
+}

@@ -1,0 +1,30 @@
+import type { Lane } from '../inference/lane.ts'
+import type { TensorSpec } from '../runtime/backend.ts'
+
+/** Extensions of the Open Inference Protocol that work here, in Triton's spelling. */
+const EXTENSIONS = ['binary_tensor_data', 'model_repository']
+
+export function serverMetadata(server: { name: string; version: string }) {
+  return { name: server.name, version: server.version, extensions: EXTENSIONS }
+}
+
+/** `properties` is the protocol's place for what a server adds; `client` there tells `limpet infer` how to ask. */
+export function modelMetadata(lane: Lane, more: { versions: readonly string[]; client: unknown }) {
+  const { signature, metadata } = lane.session
+  return {
+    name: lane.model,
+    versions: more.versions,
+    platform: 'onnxruntime_onnx',
+    inputs: signature.inputs.map(tensorMetadata),
+    outputs: signature.outputs.map(tensorMetadata),
+    properties: {
+      ...(more.client === undefined ? {} : { client: more.client }),
+      ...(Object.keys(metadata.custom).length === 0 ? {} : { onnx: metadata.custom }),
+      providers: lane.session.providers,
+    },
+  }
+}
+
+function tensorMetadata(spec: TensorSpec) {
+  return { name: spec.name, datatype: spec.datatype, shape: spec.shape ?? [] }
+}

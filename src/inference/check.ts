@@ -1,0 +1,89 @@
+import { EdgeError } from '../kit/errors.ts'
+import type { Signature, Tensor, TensorSpec } from '../runtime/backend.ts'
+
+interface Claim {
+  /** "model/version", for the message. */
+  readonly lane: string
+  readonly signature: Signature
+}
+
+/** Refuses what the model cannot take, and says what it can. */
+export function checkInputs({ lane, signature }: Claim, inputs: readonly Tensor[]): void {
+  const specs = new Map(signature.inputs.map((spec) => [spec.name, spec]))
+  const seen = new Set<string>()
+  for (const tensor of inputs) {
+    const spec = specs.get(tensor.name)
+    if (spec === undefined) throw refuseNames(lane, signature, inputs)
+    if (seen.has(tensor.name)) refuse(lane, `input "${tensor.name}" is there twice, expected once`)
+    seen.add(tensor.name)
+    checkTensor(lane, spec, tensor)
+  }
+  const isComplete = signature.inputs.every((spec) => spec.isOptional || seen.has(spec.name))
+  if (!isComplete) throw refuseNames(lane, signature, inputs)
+}
+
+/** The outputs that a request wants: all of them unless it names some. */
+export function chooseOutputs({ lane, signature }: Claim, wanted: readonly string[] | undefined): string[] {
+  const names = signature.outputs.map((spec) => spec.name)
+  if (wanted === undefined) return names
+  for (const name of wanted) {
+    if (names.includes(name)) continue
+    const unsupported = signature.unsupportedOutputs.find((output) => output.name === name)
+    if (unsupported !== undefined) {
+      throw new EdgeError(
+        'output_unsupported',
+        `Cannot infer with "${lane}": output "${name}" is a ${unsupported.kind}, only tensors can be answered: ` +
+          list(names),
+      )
+    }
+    refuse(lane, `unknown output "${name}", expected ${list(names)}`)
+  }
+  return [...wanted]
+}
+
+/** "FP32 [-1,3,48,192]", as messages and doctor print it. */
+export function describeSpec(spec: TensorSpec): string {
+  if (spec.shape === undefined) return `${spec.datatype} of any shape`
+  const dimensions = spec.shape.map((dimension, axis) =>
+    dimension === -1 ? spec.symbols[axis] || '-1' : dimension,
+  )
+  return `${spec.datatype} [${dimensions.join(',')}]`
+}
+
+function checkTensor(lane: string, spec: TensorSpec, tensor: Tensor): void {
+  const came = `${tensor.datatype} [${tensor.shape.join(',')}]`
+  const fits =
+    tensor.datatype === spec.datatype &&
+    (spec.shape === undefined ||
+      (spec.shape.length === tensor.shape.length &&
+        spec.shape.every((dimension, axis) => dimension === -1 || dimension === tensor.shape[axis])))
+  if (!fits) refuse(lane, `input "${tensor.name}" is ${came}, expected ${describeSpec(spec)}`)
+}
+
+function refuseNames(lane: string, signature: Signature, inputs: readonly Tensor[]): EdgeError {
+  const came = new Set(inputs.map((tensor) => tensor.name))
+  const known = new Set(signature.inputs.map((spec) => spec.name))
+  const missing = signature.inputs
+    .filter((spec) => !spec.isOptional && !came.has(spec.name))
+    .map((spec) => spec.name)
+  const extra = [...came].filter((name) => !known.has(name))
+  const faults = [
+    ...(missing.length > 0 ? [`missing ${list(missing)}`] : []),
+    ...(extra.length > 0 ? [`unknown ${list(extra)}`] : []),
+  ]
+  const expected = signature.inputs.map(
+    (spec) => `"${spec.name}" ${describeSpec(spec)}${spec.isOptional ? ' (optional)' : ''}`,
+  )
+  return new EdgeError(
+    'input_invalid',
+    `Cannot infer with "${lane}": inputs are wrong: ${faults.join(', ')}, expected ${expected.join(', ')}`,
+  )
+}
+
+function refuse(lane: string, what: string): never {
+  throw new EdgeError('input_invalid', `Cannot infer with "${lane}": ${what}`)
+}
+
+function list(names: readonly string[]): string {
+  return names.map((name) => `"${name}"`).join(', ')
+}

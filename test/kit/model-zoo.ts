@@ -1,0 +1,282 @@
+/** Small models for tests, each the least that shows one thing a server has to cope with. */
+import { onnx } from 'onnx-proto'
+
+/** ONNX's numbers. The later ones are not in the generated enum, which is of ONNX 1.10. */
+export const ELEMENT_TYPES = {
+  FLOAT: 1,
+  UINT8: 2,
+  INT8: 3,
+  UINT16: 4,
+  INT16: 5,
+  INT32: 6,
+  INT64: 7,
+  STRING: 8,
+  BOOL: 9,
+  FLOAT16: 10,
+  DOUBLE: 11,
+  UINT32: 12,
+  UINT64: 13,
+  BFLOAT16: 16,
+  FLOAT8E4M3FN: 17,
+  FLOAT8E4M3FNUZ: 18,
+  FLOAT8E5M2: 19,
+  FLOAT8E5M2FNUZ: 20,
+  UINT4: 21,
+  INT4: 22,
+} as const
+
+export type ElementType = keyof typeof ELEMENT_TYPES
+
+/** A name is a symbolic dimension: any size, the same wherever the name stands. */
+export type Shape = readonly (number | string)[]
+
+interface Graph {
+  readonly name: string
+  readonly nodes: readonly onnx.INodeProto[]
+  readonly inputs: readonly onnx.IValueInfoProto[]
+  readonly outputs: readonly onnx.IValueInfoProto[]
+  readonly initializers?: readonly onnx.ITensorProto[]
+}
+
+/** Of Triton's quickstart: OUTPUT0 is the sum, OUTPUT1 the difference. */
+export function simple(): Uint8Array<ArrayBuffer> {
+  const shape = ['batch', 16]
+  return encodeModel({
+    name: 'simple',
+    nodes: [node('Add', ['INPUT0', 'INPUT1'], ['OUTPUT0']), node('Sub', ['INPUT0', 'INPUT1'], ['OUTPUT1'])],
+    inputs: [tensor('INPUT0', 'INT32', shape), tensor('INPUT1', 'INT32', shape)],
+    outputs: [tensor('OUTPUT0', 'INT32', shape), tensor('OUTPUT1', 'INT32', shape)],
+  })
+}
+
+export function identity(type: ElementType, shape: Shape = ['n']): Uint8Array<ArrayBuffer> {
+  return encodeModel(identityGraph(type, shape), opsetWith(type))
+}
+
+export function stringIdentity(): Uint8Array<ArrayBuffer> {
+  return identity('STRING')
+}
+
+/** OUTPUT0 = INPUT0 + BIAS, where BIAS may be left out: it is then 0.5 everywhere. */
+export function optionalInput(): Uint8Array<ArrayBuffer> {
+  return encodeModel({
+    name: 'optional_input',
+    nodes: [node('Add', ['INPUT0', 'BIAS'], ['OUTPUT0'])],
+    inputs: [tensor('INPUT0', 'FLOAT', ['n']), tensor('BIAS', 'FLOAT', [1])],
+    outputs: [tensor('OUTPUT0', 'FLOAT', ['n'])],
+    initializers: [{ name: 'BIAS', dataType: ELEMENT_TYPES.FLOAT, dims: [1], floatData: [0.5] }],
+  })
+}
+
+/** One output, a sequence of the rows of INPUT0. */
+export function sequenceOutput(): Uint8Array<ArrayBuffer> {
+  return encodeModel({
+    name: 'sequence_output',
+    nodes: [node('SplitToSequence', ['INPUT0'], ['OUTPUT0'], [integer('axis', 0), integer('keepdims', 0)])],
+    inputs: [tensor('INPUT0', 'FLOAT', ['rows', 'columns'])],
+    outputs: [{ name: 'OUTPUT0', type: sequenceOf(tensorType('FLOAT', ['columns'])) }],
+  })
+}
+
+/** As scikit-learn's converter writes a classifier: OUTPUT0 the label, OUTPUT1 a map from label to score. */
+export function mapOutput(): Uint8Array<ArrayBuffer> {
+  const labels: onnx.IAttributeProto = {
+    name: 'classlabels_int64s',
+    type: onnx.AttributeProto.AttributeType.INTS,
+    ints: [0, 1, 2],
+  }
+  return encodeModel({
+    name: 'map_output',
+    nodes: [
+      node('ArgMax', ['INPUT0'], ['OUTPUT0'], [integer('axis', 1), integer('keepdims', 0)]),
+      { ...node('ZipMap', ['INPUT0'], ['OUTPUT1'], [labels]), domain: 'ai.onnx.ml' },
+    ],
+    inputs: [tensor('INPUT0', 'FLOAT', ['batch', 3])],
+    outputs: [
+      tensor('OUTPUT0', 'INT64', ['batch']),
+      { name: 'OUTPUT1', type: sequenceOf(mapFromInteger(tensorType('FLOAT', []))) },
+    ],
+  })
+}
+
+/** Multiplies two 256x256 matrices INPUT0 times, about a millisecond each. OUTPUT0 is 1/256. */
+export function slow(): Uint8Array<ArrayBuffer> {
+  const size = [256, 256]
+  // Averages what it is multiplied with, so that nothing grows however often it is done.
+  const average: onnx.IAttributeProto = {
+    name: 'value',
+    type: onnx.AttributeProto.AttributeType.TENSOR,
+    t: { dataType: ELEMENT_TYPES.FLOAT, dims: [1], floatData: [1 / 256] },
+  }
+  const body: onnx.IAttributeProto = {
+    name: 'body',
+    type: onnx.AttributeProto.AttributeType.GRAPH,
+    g: buildGraph({
+      name: 'body',
+      nodes: [
+        node('Identity', ['condition'], ['condition_next']),
+        node('MatMul', ['carried', 'matrix'], ['carried_next']),
+      ],
+      inputs: [
+        tensor('iteration', 'INT64', []),
+        tensor('condition', 'BOOL', []),
+        tensor('carried', 'FLOAT', size),
+      ],
+      outputs: [tensor('condition_next', 'BOOL', []), tensor('carried_next', 'FLOAT', size)],
+    }),
+  }
+  return encodeModel({
+    name: 'slow',
+    nodes: [
+      node('ConstantOfShape', ['size'], ['matrix'], [average]),
+      node('Loop', ['INPUT0', '', 'matrix'], ['multiplied'], [body]),
+      node('ReduceMean', ['multiplied'], ['OUTPUT0'], [integer('keepdims', 0)]),
+    ],
+    inputs: [tensor('INPUT0', 'INT64', [1])],
+    outputs: [tensor('OUTPUT0', 'FLOAT', [])],
+    initializers: [{ name: 'size', dataType: ELEMENT_TYPES.INT64, dims: [2], int64Data: size }],
+  })
+}
+
+/** An identity of FLOAT that says all a model can say about itself. */
+export function withMetadata(): Uint8Array<ArrayBuffer> {
+  return encodeModel({ ...identityGraph('FLOAT', ['n']), name: 'described_graph' }, OPSET, {
+    producerName: 'model-zoo',
+    producerVersion: '1.2.3',
+    domain: 'test.zoo',
+    modelVersion: 7,
+    docString: 'An identity that describes itself',
+    graph: { docString: 'A graph with one node' },
+    metadataProps: [
+      { key: 'author', value: 'Zoë' },
+      { key: 'labels', value: '["cat","dog"]' },
+    ],
+  })
+}
+
+/** OUTPUT0 is [10, 20, 30] at the places in INPUT0; any other place fails in the run. */
+export function failsOnIndex(): Uint8Array<ArrayBuffer> {
+  return encodeModel({
+    name: 'fails_on_index',
+    nodes: [node('Gather', ['table', 'INPUT0'], ['OUTPUT0'])],
+    inputs: [tensor('INPUT0', 'INT64', ['n'])],
+    outputs: [tensor('OUTPUT0', 'FLOAT', ['n'])],
+    initializers: [{ name: 'table', dataType: ELEMENT_TYPES.FLOAT, dims: [3], floatData: [10, 20, 30] }],
+  })
+}
+
+/** OUTPUT0 = INPUT0 / INPUT1: zeros give the numbers that JSON has no words for. */
+export function divide(): Uint8Array<ArrayBuffer> {
+  return encodeModel({
+    name: 'divide',
+    nodes: [node('Div', ['INPUT0', 'INPUT1'], ['OUTPUT0'])],
+    inputs: [tensor('INPUT0', 'FLOAT', ['n']), tensor('INPUT1', 'FLOAT', ['n'])],
+    outputs: [tensor('OUTPUT0', 'FLOAT', ['n'])],
+  })
+}
+
+/** OUTPUT0…5 are INPUT0…5, of six types and as many shapes. */
+export function mixed(): Uint8Array<ArrayBuffer> {
+  const parts: readonly (readonly [ElementType, Shape])[] = [
+    ['FLOAT', ['batch', 3]],
+    ['INT64', [2]],
+    ['STRING', ['batch', 'words']],
+    ['BOOL', ['flags']],
+    ['UINT8', [1, 'height', 'width']],
+    ['DOUBLE', []],
+  ]
+  return encodeModel({
+    name: 'mixed',
+    nodes: parts.map((_, index) => node('Identity', [`INPUT${index}`], [`OUTPUT${index}`])),
+    inputs: parts.map(([type, shape], index) => tensor(`INPUT${index}`, type, shape)),
+    outputs: parts.map(([type, shape], index) => tensor(`OUTPUT${index}`, type, shape)),
+  })
+}
+
+const OPSET = 17
+
+/** The opset in which the operators learned the type. */
+function opsetWith(type: ElementType): number {
+  if (isFourBit(type)) return 21
+  return type.startsWith('FLOAT8') ? 19 : OPSET
+}
+
+/** The file format that came with the opset: a runtime refuses newer types in an older one. */
+function irVersionOf(opset: number): number {
+  if (opset >= 21) return 10
+  return opset >= 19 ? 9 : 8
+}
+
+function identityGraph(type: ElementType, shape: Shape): Graph {
+  return {
+    name: 'identity',
+    nodes: [isFourBit(type) ? keepInOrder(shape.length) : node('Identity', ['INPUT0'], ['OUTPUT0'])],
+    inputs: [tensor('INPUT0', type, shape)],
+    outputs: [tensor('OUTPUT0', type, shape)],
+  }
+}
+
+function isFourBit(type: ElementType): boolean {
+  return type === 'UINT4' || type === 'INT4'
+}
+
+/** ONNX Runtime has no Identity of four bits, but a Transpose, and this one changes nothing. */
+function keepInOrder(rank: number): onnx.INodeProto {
+  const ints = Array.from({ length: rank }, (_, axis) => axis)
+  const perm = { name: 'perm', type: onnx.AttributeProto.AttributeType.INTS, ints }
+  return node('Transpose', ['INPUT0'], ['OUTPUT0'], [perm])
+}
+
+function encodeModel(graph: Graph, opset = OPSET, said: onnx.IModelProto = {}): Uint8Array<ArrayBuffer> {
+  const bytes = onnx.ModelProto.encode({
+    irVersion: irVersionOf(opset),
+    opsetImport: [
+      { domain: '', version: opset },
+      { domain: 'ai.onnx.ml', version: 3 },
+    ],
+    ...said,
+    graph: { ...buildGraph(graph), ...said.graph },
+  }).finish()
+  // A copy: the encoder's bytes may lie in a larger buffer that is shared.
+  return new Uint8Array(bytes)
+}
+
+function buildGraph(graph: Graph): onnx.IGraphProto {
+  return {
+    name: graph.name,
+    node: [...graph.nodes],
+    input: [...graph.inputs],
+    output: [...graph.outputs],
+    initializer: [...(graph.initializers ?? [])],
+  }
+}
+
+function node(
+  opType: string,
+  input: string[],
+  output: string[],
+  attribute: onnx.IAttributeProto[] = [],
+): onnx.INodeProto {
+  return { opType, input, output, attribute }
+}
+
+function integer(name: string, i: number): onnx.IAttributeProto {
+  return { name, type: onnx.AttributeProto.AttributeType.INT, i }
+}
+
+function tensor(name: string, type: ElementType, shape: Shape): onnx.IValueInfoProto {
+  return { name, type: tensorType(type, shape) }
+}
+
+function tensorType(type: ElementType, shape: Shape): onnx.ITypeProto {
+  const dim = shape.map((size) => (typeof size === 'number' ? { dimValue: size } : { dimParam: size }))
+  return { tensorType: { elemType: ELEMENT_TYPES[type], shape: { dim } } }
+}
+
+function sequenceOf(elemType: onnx.ITypeProto): onnx.ITypeProto {
+  return { sequenceType: { elemType } }
+}
+
+function mapFromInteger(valueType: onnx.ITypeProto): onnx.ITypeProto {
+  return { mapType: { keyType: ELEMENT_TYPES.INT64, valueType } }
+}
