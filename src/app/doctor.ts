@@ -111,7 +111,8 @@ async function examineRuntime(from: {
     'good',
     `ONNX Runtime ${ort.version}, C API ${ort.apiVersion}, from "${library.path}" (${library.reason})`,
   )
-  if (ort.logProblem !== undefined) from.add('runtime', 'note', `its log goes to standard error as it is: ${ort.logProblem}`)
+  if (ort.logProblem !== undefined)
+    from.add('runtime', 'note', `its log goes to standard error as it is: ${ort.logProblem}`)
   for (const name of PROVIDER_NAMES) from.add('providers', ...describeProvider(name, backend))
   if (from.models !== undefined) await examineModels(from.models, backend, from.add)
   await backend.stop()

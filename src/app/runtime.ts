@@ -46,7 +46,7 @@ export async function openBackend(from: { config: Config; state: string }): Prom
   return new OrtBackend({ libraryPath: library.path, threads: threadsOf(from.config) })
 }
 
-export function threadsOf(config: Config): number {
+function threadsOf(config: Config): number {
   return config.runtime.threads === 0 ? availableParallelism() : config.runtime.threads
 }
 

@@ -8,6 +8,7 @@ import { systemClock } from '../kit/clock.ts'
 import { EdgeError, messageOf } from '../kit/errors.ts'
 import { logger, setLogLevel } from '../kit/log.ts'
 import { BUILD } from './build-info.ts'
+import { exampleCurl } from './example.ts'
 import { waitForStop } from './lifecycle.ts'
 import { loadModels } from './load-models.ts'
 import { openBackend } from './runtime.ts'
@@ -74,8 +75,8 @@ function listen(from: {
       hostname,
       port,
       idleTimeout: IDLE_SECONDS_MAX,
-      // Ours is checked first, and answers with words; this one only bounds what a body without a length may buffer.
-      maxRequestBodySize: http.body_bytes_max + 1024 * 1024,
+      // Ours answers with words; Bun's would close the connection without any before ours is asked.
+      maxRequestBodySize: Number.MAX_SAFE_INTEGER,
       fetch: (request) => app.fetch(request),
     })
   } catch (cause) {
@@ -95,5 +96,10 @@ function announce(server: Server<undefined>, lanes: Lanes, print: (line: string)
   for (const { model, version, state, reason } of index) {
     print(`  ${model}${version === '' ? '' : ` ${version}`}: ${state}${reason === '' ? '' : `: ${reason}`}`)
   }
-  print(`  try: curl -s -X POST ${url}/v2/repository/index`)
+  print(
+    `  try: ${exampleCurl(
+      url,
+      ready.map(({ model, version }) => lanes.find(model, version)),
+    )}`,
+  )
 }

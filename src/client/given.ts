@@ -1,5 +1,5 @@
 import { EdgeError, messageOf } from '../kit/errors.ts'
-import { parseJson } from './json-text.ts'
+import { parseExactJson } from '../kit/exact-json.ts'
 import { readSource, type SourceFile } from './source-file.ts'
 import { quote } from './text.ts'
 
@@ -38,7 +38,7 @@ export async function readInputOptions(
 
 async function readFileOrJson(text: string, stdin: OpenStdin): Promise<Given> {
   try {
-    return { kind: 'value', value: parseJson(text) }
+    return { kind: 'value', value: parseExactJson(text) }
   } catch (cause) {
     if (text.startsWith('[')) throw notJson(text, cause)
   }
@@ -70,7 +70,7 @@ function isRequest(content: object): boolean {
 
 function parseFile(file: SourceFile): unknown {
   try {
-    return parseJson(decodeText(file))
+    return parseExactJson(decodeText(file))
   } catch (cause) {
     throw notJson(file.name, cause)
   }

@@ -1,8 +1,8 @@
 import { z } from 'zod'
 import { ClientHints } from '../config/client-hints.ts'
 import { EdgeError, messageOf } from '../kit/errors.ts'
+import { parseExactJson } from '../kit/exact-json.ts'
 import { Datatype } from './datatypes.ts'
-import { parseJson } from './json-text.ts'
 import { refusalOf } from './refusal.ts'
 import { explainUnknownModel } from './repository.ts'
 import { callServer, type Server } from './server.ts'
@@ -48,7 +48,7 @@ function parseMetadata({ url }: Server, body: Uint8Array): Metadata {
   const attempt = `Cannot read what ${url} says of the model`
   let answer: unknown
   try {
-    answer = parseJson(new TextDecoder().decode(body))
+    answer = parseExactJson(new TextDecoder().decode(body))
   } catch (cause) {
     throw notMetadata(
       `${attempt}: ${messageOf(cause)}; is it a server of the Open Inference Protocol?`,

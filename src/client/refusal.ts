@@ -1,5 +1,5 @@
 import { EdgeError, type ErrorCode, messageOf } from '../kit/errors.ts'
-import { parseJson } from './json-text.ts'
+import { parseExactJson } from '../kit/exact-json.ts'
 import type { Reply, Server } from './server.ts'
 import { quote, toPrintable } from './text.ts'
 
@@ -26,7 +26,7 @@ export function refusalOf(server: Server, attempt: string, reply: Reply): EdgeEr
 function readErrorText(body: Uint8Array): string {
   const text = new TextDecoder().decode(body.subarray(0, TEXT_BYTES_MAX))
   try {
-    const answer = parseJson(text)
+    const answer = parseExactJson(text)
     if (answer !== null && typeof answer === 'object' && 'error' in answer) {
       return toPrintable(messageOf(answer.error))
     }

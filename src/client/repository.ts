@@ -1,6 +1,6 @@
 import { z } from 'zod'
 import { EdgeError } from '../kit/errors.ts'
-import { parseJson } from './json-text.ts'
+import { parseExactJson } from '../kit/exact-json.ts'
 import { callServer, type Server } from './server.ts'
 import { quote, quoteSome } from './text.ts'
 
@@ -20,7 +20,7 @@ export async function explainUnknownModel(server: Server, model: string): Promis
 async function listModels(server: Server): Promise<string[] | undefined> {
   try {
     const reply = await callServer(server, { method: 'POST', path: '/v2/repository/index' })
-    const index = Index.parse(parseJson(new TextDecoder().decode(reply.body)))
+    const index = Index.parse(parseExactJson(new TextDecoder().decode(reply.body)))
     return [...new Set(index.map(({ name }) => name))].sort()
   } catch {
     return undefined

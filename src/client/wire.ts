@@ -1,8 +1,8 @@
 import { z } from 'zod'
 import { EdgeError, messageOf } from '../kit/errors.ts'
+import { parseExactJson } from '../kit/exact-json.ts'
 import { joinBytes } from './bounded.ts'
 import { Datatype, encodeValues } from './datatypes.ts'
-import { parseJson } from './json-text.ts'
 import { flattenNested } from './nested.ts'
 import { hasRightSize, type Tensor } from './tensor.ts'
 
@@ -76,7 +76,7 @@ export function decodeAnswer(body: Uint8Array, headerLength: string | null): Ans
 function parseHeader(bytes: Uint8Array): z.infer<typeof AnswerHeader> {
   let header: unknown
   try {
-    header = parseJson(new TextDecoder().decode(bytes))
+    header = parseExactJson(new TextDecoder().decode(bytes))
   } catch (cause) {
     throw badAnswer(messageOf(cause))
   }

@@ -37,16 +37,16 @@ function join(chunks: readonly Uint8Array[], bytes: number): ArrayBuffer {
 
 type Decompress = (bytes: InputType, options: { maxOutputLength: number }) => Promise<Buffer>
 /** HTTP's "deflate" is the zlib format (RFC 9110, 8.4.1.2). */
-const DECOMPRESS: Readonly<Record<string, Decompress>> = {
-  gzip: promisify(gunzip),
-  deflate: promisify(inflate),
-}
+const DECOMPRESS: ReadonlyMap<string, Decompress> = new Map([
+  ['gzip', promisify(gunzip)],
+  ['deflate', promisify(inflate)],
+])
 
 async function decompress(
   raw: ArrayBuffer,
   how: { encoding: string; bytesMax: number },
 ): Promise<ArrayBuffer> {
-  const run = DECOMPRESS[how.encoding.trim().toLowerCase()]
+  const run = DECOMPRESS.get(how.encoding.trim().toLowerCase())
   if (run === undefined) {
     throw new EdgeError(
       'encoding_unsupported',

@@ -1,10 +1,10 @@
 import { EdgeError } from '../kit/errors.ts'
+import { mayRound, parseExactJson } from '../kit/exact-json.ts'
 import type { Tensor } from '../runtime/backend.ts'
 import { byteLength, DATATYPES, type Datatype, elementCount, isDatatype } from '../runtime/datatypes.ts'
-import { parseExactJson } from './exact-json.ts'
 import { decodeJsonData } from './json-tensor.ts'
 
-export interface WantedOutput {
+interface WantedOutput {
   readonly name: string
   readonly isBinary: boolean
 }
@@ -30,7 +30,7 @@ const decoder = new TextDecoder('utf-8', { fatal: true })
  */
 export function decodeInferRequest(body: ArrayBuffer, headerLength: string | null): DecodedRequest {
   const jsonBytes = headerLength === null ? body.byteLength : parseHeaderLength(headerLength, body.byteLength)
-  const root = asObject(parseExactJson(decodeText(new Uint8Array(body, 0, jsonBytes))), 'The request')
+  const root = asObject(parseText(decodeText(new Uint8Array(body, 0, jsonBytes))), 'The request')
   const parameters = asParameters(root['parameters'], 'The request')
   const binary = new BinaryPart(new Uint8Array(body, jsonBytes))
   const inputs = asArray(root['inputs'], '"inputs"').map((input, index) =>
@@ -116,6 +116,12 @@ function takeBinary(
       `Cannot decode input "${name}": binary_data_size is ${size}, expected ${expected} for ${elements} elements of ${datatype}`,
     )
   }
+  // Each string has four bytes of length: a shape that claims more must not reach the allocation of its strings.
+  if (datatype === 'BYTES' && size < 4 * elements) {
+    throw invalid(
+      `Cannot decode input "${name}": binary_data_size is ${size}, expected at least ${4 * elements} for ${elements} elements of BYTES`,
+    )
+  }
   return binary.take(name, size)
 }
 
@@ -144,6 +150,11 @@ function parseHeaderLength(text: string, bodyBytes: number): number {
     `Cannot decode the request: Inference-Header-Content-Length is "${text}", expected the length of the JSON: ` +
       `1 to ${bodyBytes} bytes`,
   )
+}
+
+/** Only 64-bit integers can lose digits; floats of clients often have 17, and must not pay for the slow reader. */
+function parseText(text: string): unknown {
+  return parseExactJson(text, { keepsIntegers: text.includes('INT64') && mayRound(text) })
 }
 
 function decodeText(bytes: Uint8Array): string {

@@ -6,7 +6,7 @@ import { Lane } from './lane.ts'
 import { compareVersions, latestVersion } from './versions.ts'
 
 /** The states of Triton's repository index. */
-export type LaneState = 'UNKNOWN' | 'LOADING' | 'READY' | 'UNLOADING' | 'UNAVAILABLE'
+type LaneState = 'UNKNOWN' | 'LOADING' | 'READY' | 'UNLOADING' | 'UNAVAILABLE'
 
 export interface LaneStatus {
   readonly model: string

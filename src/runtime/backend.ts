@@ -73,7 +73,8 @@ export interface ModelMetadata {
   readonly graph: string
   readonly domain: string
   readonly description: string
-  readonly version: number
+  /** Undefined when the model does not say. */
+  readonly version: number | undefined
   readonly custom: Readonly<Record<string, string>>
 }
 

@@ -75,7 +75,9 @@ export class InputSlot {
     const { datatype, shape, bytes } = tensor
     const shapeAt = this.#writeShape(shape)
     const type = DATATYPES[datatype].ort
-    this.#ort.check(functions.CreateTensorAsOrtValue(allocator, shapeAt, shape.length, type, this.#out.address))
+    this.#ort.check(
+      functions.CreateTensorAsOrtValue(allocator, shapeAt, shape.length, type, this.#out.address),
+    )
     this.#value = this.#out.word(0)
     fillStrings(this.#ort, this.#value, { bytes, count: elementCount(shape) })
     return this.#value

@@ -12,6 +12,7 @@ export type OrtFunctions = Readonly<Record<OrtSymbolName, NativeFunction>>
 
 const LOG_DRAIN_MS = 250
 const SEVERITY_WARNING = 2
+const SEVERITY_ERROR = 3
 const DEVICE_ALLOCATOR = 0
 const MEMORY_TYPE_DEFAULT = 0
 
@@ -94,10 +95,13 @@ export class Ort {
     return text
   }
 
-  /** What ONNX Runtime logged meanwhile, into our log. */
+  /**
+   * What ONNX Runtime logged meanwhile, into our log, a level lower than it says: what it calls an error is given back
+   * as a status too, and may be the fault of a client, who must not be able to call out a person.
+   */
   drainLog(): void {
     for (const { severity, id, where, text } of this.#sink?.drain() ?? []) {
-      const level = severity >= 3 ? 'error' : severity === SEVERITY_WARNING ? 'warn' : 'info'
+      const level = severity > SEVERITY_ERROR ? 'error' : severity === SEVERITY_ERROR ? 'warn' : 'info'
       this.#log[level]('runtime.onnxruntime_says', { session: id, where, text })
     }
   }

@@ -22,7 +22,8 @@ export class OutputReader {
 
   /** A view over the value's own memory; strings are copied. What is read is bounded by the value's own shape. */
   read(name: string, value: Address): Tensor {
-    if (value === 0) throw new EdgeError('runtime_failed', `Cannot read output "${name}": the model gave none`)
+    if (value === 0)
+      throw new EdgeError('runtime_failed', `Cannot read output "${name}": the model gave none`)
     const { ortType, shape } =
       this.#ort.apiVersion >= API_VERSION_REFERENCE ? this.#typeAndShape(value) : this.#typeAndShapeOld(value)
     const datatype = datatypeOf(ortType)

@@ -47,7 +47,16 @@ export class RunCall {
     this.#runOptions = ort.out((out) => ort.functions.CreateRunOptions(out))
     const word = (index: number) => this.#words.address + index * 8
     const { outputNames } = this.#at
-    this.args = [session, this.#runOptions, word(0), word(inputs), 0, word(outputNames), 0, word(this.#at.outputs)]
+    this.args = [
+      session,
+      this.#runOptions,
+      word(0),
+      word(inputs),
+      0,
+      word(outputNames),
+      0,
+      word(this.#at.outputs),
+    ]
   }
 
   /** Makes a value of each input; afterwards `args` can be run. */

@@ -123,10 +123,14 @@ export function readMetadata(ort: Ort, session: Address) {
   }
 }
 
-function readModelVersion(ort: Ort, handle: Address): number {
+/** What ONNX Runtime gives when the model does not say. */
+const NO_VERSION = 2n ** 63n - 1n
+
+function readModelVersion(ort: Ort, handle: Address): number | undefined {
   const out = new Memory(8)
   ort.check(ort.functions.ModelMetadataGetVersion(handle, out.address))
-  return Number(new BigInt64Array(out.buffer, 0, 1)[0] ?? 0n)
+  const version = new BigInt64Array(out.buffer, 0, 1)[0] ?? NO_VERSION
+  return version === NO_VERSION ? undefined : Number(version)
 }
 
 function readCustomMetadata(ort: Ort, handle: Address): Record<string, string> {

@@ -12,7 +12,7 @@ export interface ModelFolder {
   readonly problem: string | undefined
 }
 
-export interface VersionFolder {
+interface VersionFolder {
   readonly version: string
   readonly path: string
   /** What is wrong with this version. */

@@ -17,7 +17,8 @@ export function noise(samples: number, seed: number): Float32Array<ArrayBuffer> 
 /** One channel of 16 bits, with the header as sox writes it and nothing else in the file. */
 export async function readWav(path: string): Promise<Float32Array<ArrayBuffer>> {
   const bytes = Buffer.from(await Bun.file(path).arrayBuffer())
-  const isPlain = bytes.toString('latin1', 8, 16) === 'WAVEfmt ' && bytes.toString('latin1', 36, 40) === 'data'
+  const isPlain =
+    bytes.toString('latin1', 8, 16) === 'WAVEfmt ' && bytes.toString('latin1', 36, 40) === 'data'
   assert(isPlain && bytes.readUInt16LE(22) === 1 && bytes.readUInt16LE(34) === 16, `"${path}" is plain WAV`)
   const length = bytes.readUInt32LE(40) / 2
   return Float32Array.from({ length }, (_, index) => bytes.readInt16LE(44 + 2 * index) / 32_768)

@@ -1,4 +1,4 @@
-import { EdgeError } from '../kit/errors.ts'
+import { EdgeError } from './errors.ts'
 
 /**
  * JSON as real clients send it: beside RFC 8259, the bare words NaN, Infinity and -Infinity, and integers beyond 2^53,
@@ -7,14 +7,16 @@ import { EdgeError } from '../kit/errors.ts'
  * `JSON.parse` does neither but is many times faster, so it goes first; this reader is for the texts that it refuses
  * or would round.
  */
-export const JSON_DEPTH_MAX = 100
+const JSON_DEPTH_MAX = 100
 
-/** A digit run this long may be beyond 2^53; only 64-bit integers care. */
-const MAY_ROUND = /\d{16}/
-const HAS_64_BITS = /INT64/
+/** A run of digits this long may be an integer beyond 2^53. It may also be a fraction, which loses nothing. */
+export function mayRound(text: string): boolean {
+  return /\d{16}/.test(text)
+}
 
-export function parseExactJson(text: string): unknown {
-  if (!(HAS_64_BITS.test(text) && MAY_ROUND.test(text))) {
+/** `keepsIntegers`: read each integer exactly, at the price of the slow reader. */
+export function parseExactJson(text: string, options = { keepsIntegers: mayRound(text) }): unknown {
+  if (!options.keepsIntegers) {
     try {
       return JSON.parse(text)
     } catch {

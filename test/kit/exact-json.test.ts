@@ -1,8 +1,8 @@
 import { describe, expect, test } from 'bun:test'
 import fc from 'fast-check'
-import { parseExactJson } from '../../src/http/exact-json.ts'
 import { EdgeError } from '../../src/kit/errors.ts'
-import { SEED } from '../kit/seed.ts'
+import { parseExactJson } from '../../src/kit/exact-json.ts'
+import { SEED } from './seed.ts'
 
 describe('what JSON.parse does not do', () => {
   test('NaN and both infinities are read', () => {
@@ -13,7 +13,10 @@ describe('what JSON.parse does not do', () => {
 
   test('an integer beyond 2^53 keeps all its digits', () => {
     const text = '{"datatype":"INT64","data":[9007199254740993,-9223372036854775808,7]}'
-    expect(parseExactJson(text)).toEqual({ datatype: 'INT64', data: [9007199254740993n, -9223372036854775808n, 7] })
+    expect(parseExactJson(text)).toEqual({
+      datatype: 'INT64',
+      data: [9007199254740993n, -9223372036854775808n, 7],
+    })
   })
 
   test('a string of megabytes beside a NaN is read, with its escapes', () => {
@@ -22,7 +25,11 @@ describe('what JSON.parse does not do', () => {
   })
 
   test('words inside strings stay strings', () => {
-    expect(parseExactJson('["NaN", NaN, "-Infinity \\u00e9\\n"]')).toEqual(['NaN', Number.NaN, '-Infinity é\n'])
+    expect(parseExactJson('["NaN", NaN, "-Infinity \\u00e9\\n"]')).toEqual([
+      'NaN',
+      Number.NaN,
+      '-Infinity é\n',
+    ])
   })
 })
 
@@ -58,7 +65,9 @@ test('whatever JSON.stringify writes is read as JSON.parse reads it, by the exac
       // The first element is what makes the fast path give up.
       const read = parseExactJson(`[NaN,${text}]`) as unknown[]
       // Integers beyond 2^53 come out exact where JSON.parse rounds.
-      const rounded = JSON.stringify(read[1], (_, inner) => (typeof inner === 'bigint' ? Number(inner) : inner))
+      const rounded = JSON.stringify(read[1], (_, inner) =>
+        typeof inner === 'bigint' ? Number(inner) : inner,
+      )
       expect(rounded).toBe(JSON.stringify(JSON.parse(text)))
     }),
     { seed: SEED, numRuns: 300 },
@@ -66,7 +75,24 @@ test('whatever JSON.stringify writes is read as JSON.parse reads it, by the exac
 })
 
 test('any text is either read or refused with an EdgeError', () => {
-  const pieces = fc.constantFrom('{', '}', '[', ']', ',', ':', '"', '\\', 'NaN', '-', 'Infinity', '1', 'e', '.', ' ', 'x')
+  const pieces = fc.constantFrom(
+    '{',
+    '}',
+    '[',
+    ']',
+    ',',
+    ':',
+    '"',
+    '\\',
+    'NaN',
+    '-',
+    'Infinity',
+    '1',
+    'e',
+    '.',
+    ' ',
+    'x',
+  )
   fc.assert(
     fc.property(fc.array(pieces, { maxLength: 30 }), (parts) => {
       try {

@@ -1,0 +1,113 @@
+/** Runs the compiled binary as a user would: in an empty folder, with nothing but the binary and a models folder. */
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+
+const ROOT = join(import.meta.dir, '../..')
+export const BINARY = join(ROOT, `dist/limpet-linux-${process.arch}`)
+export const BINARY_ARM64 = join(ROOT, 'dist/limpet-linux-arm64')
+export const MODELS = join(ROOT, 'models')
+export const DATA = join(ROOT, 'test/data')
+
+const START_MS_MAX = 60_000
+
+export interface Running {
+  readonly url: string
+  readonly pid: number
+  /** What it has printed so far. */
+  readonly stdout: () => string
+  /** Sends a signal, waits for the end, gives the exit code. */
+  stop(signal?: NodeJS.Signals): Promise<number>
+  readonly exited: Promise<number>
+}
+
+export interface Spawned {
+  readonly command: readonly string[]
+  readonly env?: Record<string, string>
+}
+
+/** A folder of its own for each test file, removed at the end. */
+export async function createFolder(): Promise<{ path: string; remove: () => Promise<void> }> {
+  const path = await mkdtemp(join(tmpdir(), 'limpet-test-'))
+  return { path, remove: () => rm(path, { recursive: true, force: true }) }
+}
+
+/** Nothing of this shell: no PATH with Bun or Node, a home of its own. */
+export function cleanEnvironment(folder: string): Record<string, string> {
+  return { PATH: '/usr/bin:/bin', HOME: folder, LIMPET_STATE: join(folder, 'state') }
+}
+
+/** Starts a command that serves, and resolves once it says where. */
+export async function startServing(folder: string, spawned: Spawned): Promise<Running> {
+  const child = Bun.spawn([...spawned.command], {
+    cwd: folder,
+    env: { ...cleanEnvironment(folder), ...spawned.env },
+    stdin: 'ignore',
+    stdout: 'pipe',
+    stderr: Bun.file(join(folder, 'stderr.log')),
+  })
+  let printed = ''
+  const url = new Promise<string>((resolve, reject) => {
+    const timer = setTimeout(
+      () => reject(new Error(`Not serving after ${START_MS_MAX} ms: ${printed}`)),
+      START_MS_MAX,
+    )
+    void (async () => {
+      const decoder = new TextDecoder()
+      for await (const chunk of child.stdout) {
+        printed += decoder.decode(chunk, { stream: true })
+        const match = /serves \d+ of \d+ models on (http:\S+)\n/.exec(printed)
+        if (match?.[1] !== undefined) resolve(match[1])
+      }
+      clearTimeout(timer)
+      reject(new Error(`Ended with ${await child.exited} before serving: ${await readLog(folder)}`))
+    })()
+    void child.exited.then(() => clearTimeout(timer))
+  })
+  try {
+    return {
+      url: await url,
+      pid: child.pid,
+      stdout: () => printed,
+      exited: child.exited,
+      stop: async (signal = 'SIGTERM') => {
+        child.kill(signal)
+        return await child.exited
+      },
+    }
+  } catch (error) {
+    child.kill('SIGKILL')
+    throw error
+  }
+}
+
+/** Runs a command to its end. */
+export async function runToEnd(folder: string, spawned: Spawned) {
+  const child = Bun.spawn([...spawned.command], {
+    cwd: folder,
+    env: { ...cleanEnvironment(folder), ...spawned.env },
+    stdin: 'ignore',
+    stdout: 'pipe',
+    stderr: 'pipe',
+  })
+  const [stdout, stderr, exitCode] = await Promise.all([
+    new Response(child.stdout).text(),
+    new Response(child.stderr).text(),
+    child.exited,
+  ])
+  return { stdout, stderr, exitCode }
+}
+
+export async function readLog(folder: string): Promise<string> {
+  return await Bun.file(join(folder, 'stderr.log')).text()
+}
+
+/** Puts a model into a repository: NAME/VERSION/model.onnx, and NAME/config.toml where there is one. */
+export async function writeModel(
+  root: string,
+  name: string,
+  model: { onnx: Uint8Array; version?: string; config?: string },
+): Promise<void> {
+  await Bun.write(join(root, name, model.version ?? '1', 'model.onnx'), model.onnx)
+  if (model.config !== undefined) await Bun.write(join(root, name, 'config.toml'), model.config)
+}
