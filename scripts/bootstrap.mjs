@@ -20,6 +20,7 @@ const ROOT = fileURLToPath(new URL('..', import.meta.url))
 const NODE_MAJOR_MIN = 20
 /** Node's names of processors, and the name that Bun's packages use. */
 const BUN_PLATFORMS = { x64: 'linux-x64', arm64: 'linux-aarch64' }
+const PARENT_CHECK_MS = 500
 /** A Ctrl-C comes from the terminal and once more from npm; nobody presses it twice this fast. */
 const ECHO_MS = 500
 
@@ -29,6 +30,7 @@ async function main() {
   const [command, ...args] = process.argv.slice(2)
   checkMachine(command)
   passOnSignals()
+  if (process.env.npm_lifecycle_event === command) watchParent()
 
   const bun = await runStep(`1/5 Bun ${BUN_VERSION}`, () =>
     fetchBun({ platform: BUN_PLATFORMS[process.arch], folder: join(ROOT, '.tools'), say }),
@@ -127,13 +129,27 @@ function passOnSignals() {
       const nowMs = performance.now()
       const isEcho = nowMs - (lastMs[signal] ?? Number.NEGATIVE_INFINITY) < ECHO_MS
       lastMs[signal] = nowMs
-      if (isEcho) return
-      stoppedBy = signal
-      // Between two children there is nothing to wait for; fetch-bun removes its draft at the exit.
-      if (running === undefined) process.exit(codeOfSignal(signal))
-      running.kill(signal)
+      if (!isEcho) passOn(signal)
     })
   }
+}
+
+/** npm runs this under a shell, and a signal to npm ends that shell without a word to what it runs. */
+function watchParent() {
+  const parent = process.ppid
+  const timer = setInterval(() => {
+    if (process.ppid === parent) return
+    clearInterval(timer)
+    if (stoppedBy === undefined) passOn('SIGTERM')
+  }, PARENT_CHECK_MS)
+  timer.unref()
+}
+
+function passOn(signal) {
+  stoppedBy = signal
+  // Between two children there is nothing to wait for; fetch-bun removes its draft at the exit.
+  if (running === undefined) process.exit(codeOfSignal(signal))
+  running.kill(signal)
 }
 
 /** Resolves to the exit code as a shell would say it. */

@@ -84,7 +84,7 @@ async function packPackage(platform, draft, say) {
   const began = performance.now()
   await runQuietly('npm', ['pack', wanted, '--pack-destination', draft], {
     task: `fetch ${wanted}`,
-    advice: 'npm has to reach its registry, see "npm config get registry" and "npm ping"',
+    advice: 'npm has to be on PATH and to reach its registry, see "npm config get registry" and "npm ping"',
   })
   const file = (await readdir(draft)).find((name) => name.endsWith('.tgz'))
   if (file === undefined) {
@@ -144,7 +144,7 @@ function runQuietly(command, args, { task, advice }) {
     child.once('close', (code, signal) => {
       process.off('exit', kill)
       if (code === 0) return resolve(undefined)
-      const lines = told.split('\n').filter((line) => !/^\s*$|^npm warn|^npm error\s+at /i.test(line))
+      const lines = told.split('\n').filter((line) => !/^\s*$|^npm warn|^npm error {2,}/i.test(line))
       const reason = lines.slice(0, REASON_LINES_MAX).map((line) => `\n  ${line}`)
       const end = signal === null ? `exit code ${code}` : `signal ${signal}`
       reject(new Error(`Cannot ${task}: ${command} ended with ${end}; ${advice}${reason.join('')}`))

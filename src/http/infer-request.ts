@@ -222,8 +222,16 @@ function asArray(value: unknown, what: string): readonly unknown[] {
 
 function show(value: unknown): string {
   if (value === undefined) return 'missing'
-  const text =
-    JSON.stringify(value, (_, inner) => (typeof inner === 'bigint' ? `${inner}` : inner)) ?? typeof value
+  // Only the outermost level: what a client nests deeply must not overflow our stack.
+  if (Array.isArray(value))
+    return `[${value.slice(0, 8).map(showLeaf).join(',')}${value.length > 8 ? ',…' : ''}]`
+  return showLeaf(value)
+}
+
+function showLeaf(value: unknown): string {
+  if (Array.isArray(value)) return 'an array'
+  if (typeof value === 'object' && value !== null) return 'an object'
+  const text = typeof value === 'bigint' ? String(value) : (JSON.stringify(value) ?? typeof value)
   return text.length > 60 ? `${text.slice(0, 60)}…` : text
 }
 

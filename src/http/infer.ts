@@ -1,4 +1,6 @@
 import type { Engine } from '../inference/engine.ts'
+import type { Lane } from '../inference/lane.ts'
+import { EdgeError } from '../kit/errors.ts'
 import { readBody } from './body.ts'
 import { decodeInferRequest } from './infer-request.ts'
 import { encodeInferResponse } from './infer-response.ts'
@@ -9,35 +11,46 @@ export interface InferRoute {
   readonly version: string | undefined
 }
 
+interface InferParts {
+  readonly engine: Engine
+  readonly bodyBytesMax: number
+}
+
 /** One request: admitted, read, decoded, run, answered. What goes wrong is thrown and answered at the edge. */
-export async function answerInfer(
-  request: Request,
-  route: InferRoute,
-  to: { engine: Engine; bodyBytesMax: number },
-): Promise<Response> {
-  to.engine.enter()
+export async function answerInfer(request: Request, route: InferRoute, parts: InferParts): Promise<Response> {
+  const { engine } = parts
+  engine.enter()
   try {
     // Before the body is read: nobody should have to send it to a model that is not there.
-    const lane = to.engine.lanes.find(route.model, route.version)
-    const body = await readBody(request, to.bodyBytesMax)
-    const headerLength = request.headers.get('inference-header-content-length')
-    const decoded =
-      headerLength === '0'
-        ? decodeRawRequest(body, { id: lane.id, signature: lane.session.signature })
-        : decodeInferRequest(body, headerLength)
-    const result = await to.engine.infer({
-      model: route.model,
-      version: lane.version,
-      inputs: decoded.inputs,
-      outputs: decoded.outputs?.map(({ name }) => name),
-      signal: request.signal,
-    })
+    const lane = engine.lanes.find(route.model, route.version)
     try {
-      return encodeInferResponse({ ...result, id: decoded.id }, decoded)
-    } finally {
-      result.release()
+      return await inferWith(lane, request, parts)
+    } catch (error) {
+      throw nameModel(error, lane.id)
     }
   } finally {
-    to.engine.leave()
+    engine.leave()
   }
+}
+
+async function inferWith(lane: Lane, request: Request, { bodyBytesMax }: InferParts): Promise<Response> {
+  const body = await readBody(request, bodyBytesMax)
+  const headerLength = request.headers.get('inference-header-content-length')
+  const decoded = headerLength === '0' ? decodeRawRequest(body, lane) : decodeInferRequest(body, headerLength)
+  const outputs = decoded.outputs?.map(({ name }) => name)
+  const result = await lane.infer({ inputs: decoded.inputs, outputs, signal: request.signal })
+  try {
+    const { model, version } = lane
+    return encodeInferResponse({ id: decoded.id, model, version, outputs: result.outputs }, decoded)
+  } finally {
+    result.release()
+  }
+}
+
+/** What decoding refuses knows nothing of the model; whoever reads the message should. */
+function nameModel(error: unknown, lane: string): unknown {
+  if (!(error instanceof EdgeError) || error.code !== 'input_invalid' || error.message.includes(`"${lane}"`))
+    return error
+  const message = `${error.message.charAt(0).toLowerCase()}${error.message.slice(1)}`
+  return new EdgeError(error.code, `Cannot infer with "${lane}": ${message}`, { cause: error })
 }

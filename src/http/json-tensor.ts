@@ -1,5 +1,6 @@
 import { decodeBfloat16, encodeBfloat16 } from '../kit/bfloat16.ts'
 import { EdgeError } from '../kit/errors.ts'
+import { JSON_DEPTH_MAX } from '../kit/exact-json.ts'
 import { byteLength, type Datatype } from '../runtime/datatypes.ts'
 
 /**
@@ -78,14 +79,15 @@ export function encodeJsonData(output: { name: string; datatype: Datatype; bytes
 function fillNumbers(from: JsonData, into: Numbers): void {
   const isFloat = from.datatype.startsWith('FP')
   let at = 0
-  const fill = (data: readonly unknown[]) => {
+  const fill = (data: readonly unknown[], depth: number) => {
+    if (depth > JSON_DEPTH_MAX) throw refuseDepth(from)
     for (const element of data) {
       if (typeof element === 'number' && at < from.elements) {
         into[at] = element
         // What an integer type cannot hold wraps or loses its fraction, and so differs from what came.
         if (!isFloat && into[at] !== element) throw refuseElement(from, element, at)
         at += 1
-      } else if (Array.isArray(element)) fill(element)
+      } else if (Array.isArray(element)) fill(element, depth + 1)
       else if (typeof element === 'bigint' && isFloat && at < from.elements) {
         into[at] = Number(element)
         at += 1
@@ -93,7 +95,7 @@ function fillNumbers(from: JsonData, into: Numbers): void {
       else throw refuse(from, `"data" holds more than the ${from.elements} elements of its shape`)
     }
   }
-  fill(from.data)
+  fill(from.data, 1)
   if (at !== from.elements) throw refuse(from, `"data" holds ${at} elements, its shape has ${from.elements}`)
 }
 
@@ -124,11 +126,16 @@ function fillBooleans(from: JsonData, into: Uint8Array): void {
 }
 
 function flatten(from: JsonData): unknown[] {
-  const flat = from.data.flat(Number.POSITIVE_INFINITY)
+  const flat: unknown[] = from.data.flat(JSON_DEPTH_MAX)
+  if (flat.some(Array.isArray)) throw refuseDepth(from)
   if (flat.length !== from.elements) {
     throw refuse(from, `"data" holds ${flat.length} elements, its shape has ${from.elements}`)
   }
   return flat
+}
+
+function refuseDepth(from: JsonData): EdgeError {
+  return refuse(from, `JSON nesting depth exceeds maximum allowed limit (${JSON_DEPTH_MAX})`)
 }
 
 function textOf(from: JsonData, element: unknown, index: number): string {

@@ -9,13 +9,13 @@ import type { DecodedRequest } from './infer-request.ts'
  */
 export function decodeRawRequest(
   body: ArrayBuffer,
-  lane: { id: string; signature: Signature },
+  lane: { id: string; session: { signature: Signature } },
 ): DecodedRequest {
-  const [spec, ...more] = lane.signature.inputs
+  const [spec, ...more] = lane.session.signature.inputs
   const refuse = (what: string) =>
     new EdgeError('input_invalid', `Cannot infer with "${lane.id}" from raw binary: ${what}`)
   if (spec === undefined || more.length > 0) {
-    throw refuse(`the model has ${lane.signature.inputs.length} inputs, expected exactly 1`)
+    throw refuse(`the model has ${lane.session.signature.inputs.length} inputs, expected exactly 1`)
   }
   const bytes = new Uint8Array(body)
   const input =

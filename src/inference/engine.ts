@@ -1,18 +1,7 @@
 import { EdgeError } from '../kit/errors.ts'
-import type { LaneRequest, LaneResult } from './lane.ts'
 import type { Lanes } from './lanes.ts'
 
-export interface InferRequest extends LaneRequest {
-  readonly model: string
-  readonly version: string | undefined
-}
-
-export interface InferResult extends LaneResult {
-  readonly model: string
-  readonly version: string
-}
-
-/** The door: counts who is inside, and finds the lane. */
+/** The door: counts who is inside, and knows the way to the lanes. */
 export class Engine {
   readonly lanes: Lanes
   readonly #requestsMax: number
@@ -28,7 +17,7 @@ export class Engine {
     return this.#requests
   }
 
-  /** Before a request's body is read: refused at once when too many are inside. Leave once. */
+  /** Before a request's body is read: refused at once when too many are inside. Whoever entered leaves once. */
   enter(): void {
     if (this.#requests >= this.#requestsMax) {
       throw new EdgeError(
@@ -41,11 +30,5 @@ export class Engine {
 
   leave(): void {
     this.#requests -= 1
-  }
-
-  async infer(request: InferRequest): Promise<InferResult> {
-    const lane = this.lanes.find(request.model, request.version)
-    const result = await lane.infer(request)
-    return { ...result, model: lane.model, version: lane.version }
   }
 }

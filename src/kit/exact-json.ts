@@ -7,7 +7,7 @@ import { EdgeError } from './errors.ts'
  * `JSON.parse` does neither but is many times faster, so it goes first; this reader is for the texts that it refuses
  * or would round.
  */
-const JSON_DEPTH_MAX = 100
+export const JSON_DEPTH_MAX = 100
 
 /** A run of digits this long may be an integer beyond 2^53. It may also be a fraction, which loses nothing. */
 export function mayRound(text: string): boolean {

@@ -2,7 +2,7 @@ import type { Tensor } from './backend.ts'
 import { DATATYPES, elementCount } from './datatypes.ts'
 import { type Address, addressOf, Memory } from './memory.ts'
 import type { Ort } from './ort.ts'
-import { fillStrings } from './strings.ts'
+import { checkStrings, fillStrings } from './strings.ts'
 
 /** Up to here copying the bytes is cheaper than making a new value around them. */
 const STAGED_BYTES_MAX = 16_384
@@ -70,16 +70,17 @@ export class InputSlot {
     return this.#out.word(0)
   }
 
-  #fillStrings(tensor: Tensor): Address {
+  #fillStrings({ name, datatype, shape, bytes }: Tensor): Address {
     const { allocator, functions } = this.#ort
-    const { datatype, shape, bytes } = tensor
+    const strings = { name, bytes, count: elementCount(shape) }
+    checkStrings(strings)
     const shapeAt = this.#writeShape(shape)
     const type = DATATYPES[datatype].ort
     this.#ort.check(
       functions.CreateTensorAsOrtValue(allocator, shapeAt, shape.length, type, this.#out.address),
     )
     this.#value = this.#out.word(0)
-    fillStrings(this.#ort, this.#value, { bytes, count: elementCount(shape) })
+    fillStrings(this.#ort, this.#value, strings)
     return this.#value
   }
 

@@ -7,9 +7,25 @@ import type { Ort } from './ort.ts'
  * is a run of uint32 lengths, each with that many bytes (binary tensor extension).
  */
 
+interface Strings {
+  /** Of the input, for messages. */
+  readonly name: string
+  readonly bytes: Uint8Array
+  readonly count: number
+}
+
+/** Before memory is taken for so many: each needs the four bytes of its length. */
+export function checkStrings({ name, bytes, count }: Strings): void {
+  if (count * 4 <= bytes.length) return
+  const expected = `at least ${count * 4} for their lengths`
+  throw new EdgeError(
+    'input_invalid',
+    `Cannot read input "${name}": ${count} strings in ${bytes.length} bytes, ${expected}`,
+  )
+}
+
 /** Copies the elements of `bytes` into the string tensor `value`. */
-export function fillStrings(ort: Ort, value: Address, elements: { bytes: Uint8Array; count: number }): void {
-  const { bytes, count } = elements
+export function fillStrings(ort: Ort, value: Address, { name, bytes, count }: Strings): void {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
   const out = new Memory(8)
   let at = 0
@@ -18,7 +34,7 @@ export function fillStrings(ort: Ort, value: Address, elements: { bytes: Uint8Ar
     if (at + 4 + length > bytes.length) {
       throw new EdgeError(
         'input_invalid',
-        `Cannot read string ${index} of ${count}: it ends beyond the ${bytes.length} bytes`,
+        `Cannot read input "${name}": string ${index} of ${count} ends beyond the ${bytes.length} bytes`,
       )
     }
     ort.check(ort.functions.GetResizedStringTensorElementBuffer(value, index, length, out.address))
@@ -28,7 +44,7 @@ export function fillStrings(ort: Ort, value: Address, elements: { bytes: Uint8Ar
   if (at !== bytes.length) {
     throw new EdgeError(
       'input_invalid',
-      `Cannot read ${count} strings: ${bytes.length - at} bytes are left over`,
+      `Cannot read input "${name}": ${bytes.length - at} bytes are left over after ${count} strings`,
     )
   }
 }

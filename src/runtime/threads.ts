@@ -71,7 +71,7 @@ export class Threads {
     if (this.#broken !== undefined) return Promise.reject(this.#broken)
     return new Promise((done, failed) => {
       this.#waiting.push({ operation, args, done, failed })
-      this.#submit()
+      this.#advance()
     })
   }
 
@@ -101,6 +101,7 @@ export class Threads {
     this.#running.clear()
   }
 
+  /** Puts what waits into free slots. */
   #submit(): void {
     while (this.#waiting.length > 0 && this.#free.length > 0) {
       const slot = present(this.#free.pop(), 'a free slot is there')
@@ -108,7 +109,6 @@ export class Threads {
       this.#running.set(slot, call)
       this.#write(slot, call)
     }
-    this.#listen()
   }
 
   #write(slot: number, call: Call): void {
@@ -124,24 +124,25 @@ export class Threads {
     Atomics.notify(this.#control, CONTROL.tail, 1)
   }
 
-  /** One listener at a time; it goes on while calls are out. */
-  #listen(): void {
-    if (this.#isListening || this.#running.size === 0) return
-    this.#isListening = true
-    const seen = Atomics.load(this.#control, CONTROL.done)
-    this.#collect()
-    const wake = () => {
-      this.#isListening = false
+  /**
+   * Takes back what is done, hands out what waits, and listens for more while any call is out. Listens for a change of
+   * the count that was read before looking, so that nothing which ends meanwhile is missed.
+   */
+  #advance(): void {
+    while (!this.#isListening) {
+      const seen = Atomics.load(this.#control, CONTROL.done)
       this.#collect()
       this.#submit()
+      if (this.#running.size === 0) return
+      const wait = Atomics.waitAsync(this.#control, CONTROL.done, seen)
+      if (!wait.async) continue
+      this.#isListening = true
+      void wait.value.then(() => {
+        this.#isListening = false
+        this.#advance()
+      })
     }
-    if (this.#running.size === 0) {
-      this.#isListening = false
-      return
-    }
-    const wait = Atomics.waitAsync(this.#control, CONTROL.done, seen)
-    if (wait.async) void wait.value.then(wake)
-    else queueMicrotask(wake)
+    this.#submit()
   }
 
   #collect(): void {

@@ -89,7 +89,7 @@ test('text is found on a page, a box for each line', async () => {
   const { stdout, exitCode } = await infer('text-detector', join(DATA, 'page.png'), '--json')
   expect(exitCode).toBe(0)
   const answer = JSON.parse(stdout) as { runs: { outputs: unknown[] }[] }
-  expect(JSON.stringify(answer.runs[0]?.outputs).match(/"width"/g)?.length).toBeGreaterThanOrEqual(3)
+  expect(JSON.stringify(answer.runs[0]?.outputs).match(/"width_px"/g)?.length).toBeGreaterThanOrEqual(3)
 })
 
 const WINDOW = 512

@@ -111,3 +111,12 @@ export async function writeModel(
   await Bun.write(join(root, name, model.version ?? '1', 'model.onnx'), model.onnx)
   if (model.config !== undefined) await Bun.write(join(root, name, 'config.toml'), model.config)
 }
+
+/** A port that was free a moment ago, for what has to come back at the same one. */
+export async function freePort(): Promise<number> {
+  const server = Bun.serve({ hostname: '127.0.0.1', port: 0, fetch: () => new Response() })
+  const { port } = server
+  await server.stop(true)
+  if (port === undefined) throw new Error('The system gave no port')
+  return port
+}

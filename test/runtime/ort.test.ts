@@ -141,9 +141,9 @@ describe('strings', () => {
 
   test.each([
     ['ends beyond', [9, 0, 0, 0, 65]],
-    ['ends beyond', [1, 0]],
+    ['for their lengths', [1, 0]],
     ['left over', [...strings('a'), 1]],
-  ])('a length that %s the bytes is refused', (what, bytes) =>
+  ])('bytes that are not what they say are refused: %s', (what, bytes) =>
     withSession(zoo.stringIdentity(), async (session) => {
       const request = { inputs: [tensor('INPUT0', 'BYTES', [1], bytes)], outputs: ['OUTPUT0'] }
       await expect(session.run(request)).rejects.toThrow(what)
