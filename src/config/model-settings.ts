@@ -1,12 +1,40 @@
 import { z } from 'zod'
+import { BatchingSettings } from './batching-settings.ts'
 import { ClientHints } from './client-hints.ts'
 import { SessionSettings } from './session-settings.ts'
 import { parseToml } from './toml.ts'
 
-/** A model's `config.toml`, complete. Without a file everything has its default. */
-const ModelSettings = z.strictObject({
-  /** "latest", "all", or the versions by name. */
-  version_policy: z.union([z.enum(['latest', 'all']), z.array(z.string().min(1)).min(1)]).default('latest'),
+const TensorSettings = z.strictObject({
+  name: z.string().min(1),
+  /** As the Open Inference Protocol names it; has to be the model's. */
+  datatype: z.string().min(1),
+  /** Without the batch dimension when `max_batch_size` is above 0; -1 leaves one open. */
+  dims: z.array(z.int().min(-1)),
+  /** A text file beside `config.toml` with a label a line, for the classification extension. */
+  label_file: z.string().optional(),
+})
+
+/** A model's `config.toml` or `config.pbtxt`, complete. Without a file everything has its default. */
+export const ModelSettings = z.strictObject({
+  /** "latest" is the newest one, or { latest = 2 } the two newest; "all"; or the versions by name. */
+  version_policy: z
+    .union([
+      z.enum(['latest', 'all']),
+      z.strictObject({ latest: z.int().min(1).max(1000) }),
+      z.array(z.string().min(1)).min(1),
+    ])
+    .default('latest'),
+  /** The file in a version's folder. */
+  model_file: z.string().regex(/^[^/\\]+$/).default('model.onnx'),
+  /** Requests that share a run, along the first dimension of every input and output. 0: each runs by itself. */
+  max_batch_size: z.int().min(0).max(65_536).default(0),
+  /** How requests are put together; without it a request is its own batch. Needs `max_batch_size` above 0. */
+  batching: BatchingSettings.optional(),
+  /** Runs of one version at once; 0 takes one for each run thread. */
+  instances: z.int().min(0).max(256).default(0),
+  /** What the person who wrote the config believes of the model; checked when it is loaded. */
+  inputs: z.array(TensorSettings).default([]),
+  outputs: z.array(TensorSettings).default([]),
   session: SessionSettings.prefault({}),
   /** For `limpet infer`; the data plane only passes it on. */
   client: ClientHints.optional(),

@@ -51,6 +51,7 @@ async function inferWith(lane: Lane, request: Request, { bodyBytesMax }: InferPa
 function nameModel(error: unknown, lane: string): unknown {
   if (!(error instanceof EdgeError) || error.code !== 'input_invalid' || error.message.includes(`"${lane}"`))
     return error
-  const message = `${error.message.charAt(0).toLowerCase()}${error.message.slice(1)}`
+  // Only that word: others begin with a name, like JSON.
+  const message = error.message.replace(/^Cannot\b/, 'cannot')
   return new EdgeError(error.code, `Cannot infer with "${lane}": ${message}`, { cause: error })
 }
