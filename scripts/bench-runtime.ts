@@ -4,6 +4,7 @@
  * on one session. Reach: never slower than onnxruntime-node, under half its time on the trivial model, 1.7 times the
  * runs with two threads.
  */
+import '../test/kit/no-telemetry.ts'
 import { join } from 'node:path'
 import { InferenceSession, Tensor } from 'onnxruntime-node'
 import { EMBEDDED } from '../src/app/embedded.ts'

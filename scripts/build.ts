@@ -24,11 +24,10 @@ type Target = keyof typeof TARGETS
 const say = (line: string) => console.log(line)
 
 async function main(): Promise<void> {
-  const wanted = process.argv.includes('--target')
-    ? process.argv[process.argv.indexOf('--target') + 1]
-    : undefined
-  if (wanted !== undefined && !Object.hasOwn(TARGETS, wanted)) {
-    throw new Error(`Cannot build for "${wanted}": expected ${Object.keys(TARGETS).join(' or ')}`)
+  const [option, wanted] = process.argv.slice(2)
+  if (option !== undefined && (option !== '--target' || !Object.hasOwn(TARGETS, wanted ?? ''))) {
+    const given = process.argv.slice(2).join(' ')
+    throw new Error(`Cannot build with "${given}": expected --target ${Object.keys(TARGETS).join(' or ')}`)
   }
   const targets = wanted === undefined ? (Object.keys(TARGETS) as Target[]) : [wanted as Target]
   for (const target of targets) await buildTarget(target)
@@ -122,7 +121,8 @@ async function pack(path: string) {
 }
 
 async function hashInputs(): Promise<string> {
-  const hash = createHash('sha256').update(BUN_VERSION)
+  // The commit too: the binary names it, and people look there for what is running.
+  const hash = createHash('sha256').update(BUN_VERSION).update(readCommit())
   const patterns = [
     'src/**/*',
     'firmware-profiles/*',

@@ -26,6 +26,8 @@ const PACKAGES = {
 const TOOLS = fileURLToPath(new URL('../.tools', import.meta.url))
 /** npm's reason comes first; the lines after it say where its log lies. */
 const REASON_LINES_MAX = 8
+/** npm tries a registry that does not answer for more than a minute: whoever waits is told that it goes on. */
+const PATIENCE_MS = 10_000
 
 /**
  * Gives the path of the executable, which is whole whenever it is there.
@@ -82,10 +84,11 @@ async function packPackage(platform, draft, say) {
   const wanted = `@oven/bun-${platform}@${BUN_VERSION}`
   say(`fetching ${wanted} with npm, ${megabytes} MB`)
   const began = performance.now()
+  const timer = setInterval(() => say(`still fetching, ${formatSeconds(began)}`), PATIENCE_MS)
   await runQuietly('npm', ['pack', wanted, '--pack-destination', draft], {
     task: `fetch ${wanted}`,
     advice: 'npm has to be on PATH and to reach its registry, see "npm config get registry" and "npm ping"',
-  })
+  }).finally(() => clearInterval(timer))
   const file = (await readdir(draft)).find((name) => name.endsWith('.tgz'))
   if (file === undefined) {
     throw new Error(`Cannot fetch ${wanted}: npm left no .tgz file; "npm pack ${wanted}" would leave one`)

@@ -17,7 +17,8 @@ export async function runUp(options: {
   const config = await loadConfig(options.config ?? readEnvironment().config)
   setLogLevel(config.log_level)
   const stopping = new AbortController()
-  for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => stopping.abort(signal))
+  for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const)
+    process.on(signal, () => stopping.abort(signal))
   const child = new Supervised(['serve', ...options.serveArgs], {
     config,
     clock: systemClock,

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import { chmod, mkdir, readFile } from 'node:fs/promises'
+import { chmod, mkdir, readdir, readFile, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { zstdDecompressSync } from 'node:zlib'
 import { assert } from './assert.ts'
@@ -38,6 +38,7 @@ export async function unpackEmbedded(file: EmbeddedFile, folder: string): Promis
     await mkdir(home, { recursive: true })
     await writeDurably(path, bytes, 0o755)
     await chmod(path, 0o755)
+    await removeOthers(folder, file)
   } catch (cause) {
     throw new EdgeError(
       'storage_failed',
@@ -47,6 +48,18 @@ export async function unpackEmbedded(file: EmbeddedFile, folder: string): Promis
     )
   }
   return path
+}
+
+/**
+ * What an older binary has unpacked, and drafts of one that was cut off: tens of megabytes each, on flash. A process
+ * that still uses such a file keeps it, whatever its name has become.
+ */
+async function removeOthers(folder: string, file: { name: string; sha256: string }): Promise<void> {
+  for (const other of await readdir(folder)) {
+    const names = await readdir(join(folder, other))
+    const isOlder = other !== file.sha256 && names.some((name) => name.startsWith(file.name))
+    if (isOlder) await rm(join(folder, other), { recursive: true, force: true })
+  }
 }
 
 function sha256(bytes: Uint8Array): string {

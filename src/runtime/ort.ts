@@ -1,5 +1,4 @@
 import { dlopen } from 'bun:ffi'
-import { assert } from '../kit/assert.ts'
 import { EdgeError, messageOf } from '../kit/errors.ts'
 import { type Logger, logger } from '../kit/log.ts'
 import { LogSink } from './log-sink.ts'
@@ -7,6 +6,7 @@ import { type Address, cString, Memory, pointerAt, stringAt } from './memory.ts'
 import { OrtError } from './ort-error.ts'
 import { bindAddress, bindFunction, type NativeFunction } from './ort-function.ts'
 import { API_VERSION_MIN, ORT_SYMBOLS, type OrtSymbolName } from './ort-symbols.ts'
+import { silenceTelemetry } from './telemetry.ts'
 
 export type OrtFunctions = Readonly<Record<OrtSymbolName, NativeFunction>>
 
@@ -136,19 +136,6 @@ function openSink(): { sink: LogSink; problem: undefined } | { sink: undefined; 
 interface ApiBase {
   readonly version: string
   readonly getApi: (version: number) => Address
-}
-
-/**
- * The official libraries from 1.29 on report to Microsoft when a session is created. They ask getenv(3), which
- * assigning to `process.env` does not reach, so libc is told itself, before the library is loaded.
- */
-function silenceTelemetry(): void {
-  const libc = dlopen('libc.so.6', { setenv: { args: ['ptr', 'ptr', 'i32'], returns: 'i32' } })
-  const one = cString('1')
-  for (const name of ['ORT_DISABLE_TELEMETRY', 'ORT_TELEMETRY_DISABLED']) {
-    const key = cString(name)
-    assert(libc.symbols.setenv(key.bytes, one.bytes, 1) === 0, `setenv(${name}) succeeds`)
-  }
 }
 
 function openLibrary(path: string): ApiBase {

@@ -20,7 +20,8 @@ async function withLibrary(path: string): Promise<string[]> {
 }
 
 beforeAll(async () => {
-  for (const [name, bytes] of Object.entries(models)) await Bun.write(join(folder.path, `models/${name}/1/model.onnx`), bytes)
+  for (const [name, bytes] of Object.entries(models))
+    await Bun.write(join(folder.path, `models/${name}/1/model.onnx`), bytes)
 })
 afterAll(() => folder.remove())
 
@@ -52,7 +53,9 @@ test.each([
   ['is no library', BINARY.replace(/[^/]+$/, 'limpet-linux-x64.stamp')],
   ['is another library', '/usr/lib/x86_64-linux-gnu/libm.so.6'],
 ])('a library that %s ends the start with what to do', async (_, path) => {
-  const { stderr, exitCode } = await runToEnd(folder.path, { command: [BINARY, 'serve', ...(await withLibrary(path))] })
+  const { stderr, exitCode } = await runToEnd(folder.path, {
+    command: [BINARY, 'serve', ...(await withLibrary(path))],
+  })
   expect(stderr).toContain(path)
   expect(stderr).toContain('runtime.library')
   expect(exitCode).toBe(78)

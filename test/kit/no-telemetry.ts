@@ -1,0 +1,4 @@
+/** Before anything loads ONNX Runtime: onnxruntime-node would report to its makers from whoever runs these tests. */
+import { silenceTelemetry } from '../../src/runtime/telemetry.ts'
+
+silenceTelemetry()
