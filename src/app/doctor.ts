@@ -141,9 +141,9 @@ function describeProvider(name: string, { ort }: OrtBackend): [Finding['verdict'
 }
 
 async function examineModels(root: string, backend: OrtBackend, add: Add): Promise<void> {
-  const lanes = new Lanes({ backend, clock: systemClock, queueItemsMax: 1, runsMax: 1 })
+  const lanes = new Lanes({ backend, clock: systemClock, runsMax: 1 })
   const isRead = await attempt(
-    () => loadModels(root, lanes),
+    () => loadModels(root, lanes, 1),
     (what) => add('models', 'bad', what),
   )
   if (isRead === undefined) return

@@ -3,10 +3,15 @@ import type { Lanes } from '../inference/lanes.ts'
 import { chooseVersions } from '../inference/versions.ts'
 import { messageOf } from '../kit/errors.ts'
 import { listModels, type ModelFolder } from '../store/model-folder.ts'
+import { planScheduling } from './lane-plan.ts'
 import { sessionOptions } from './runtime.ts'
 
 /** Loads what is in the folder; what cannot be loaded stands in the index with its reason. */
-export async function loadModels(root: string, lanes: Lanes): Promise<ReadonlyMap<string, ModelSettings>> {
+export async function loadModels(
+  root: string,
+  lanes: Lanes,
+  queueItemsMax: number,
+): Promise<ReadonlyMap<string, ModelSettings>> {
   const settings = new Map<string, ModelSettings>()
   for (const folder of await listModels(root)) {
     const own = readSettings(folder, lanes)
@@ -18,7 +23,8 @@ export async function loadModels(root: string, lanes: Lanes): Promise<ReadonlyMa
       if (problem !== undefined) lanes.note(folder.name, version, problem)
       else {
         const session = sessionOptions(`${folder.name}/${version}`, own)
-        await lanes.load({ model: folder.name, version, source: { path }, session })
+        const plan = planScheduling(own, queueItemsMax)
+        await lanes.load({ model: folder.name, version, source: { path }, session, ...plan, check: () => [] })
       }
     }
   }

@@ -37,11 +37,10 @@ export async function runServe(options: ServeOptions, print: (line: string) => v
   const lanes = new Lanes({
     backend,
     clock: systemClock,
-    queueItemsMax: config.inference.queue_items_max,
     runsMax: backend.threads,
   })
   const engine = new Engine({ lanes, requestsMax: config.inference.requests_max })
-  const settings = await loadModels(options.models, lanes)
+  const settings = await loadModels(options.models, lanes, config.inference.queue_items_max)
   const server = listen({ options, config, engine, clientHints: (model) => settings.get(model)?.client })
   announce(server, lanes, print)
   log.info('app.serving', { url: server.url.href, runtime: backend.name, threads: backend.threads })

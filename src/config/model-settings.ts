@@ -25,7 +25,10 @@ export const ModelSettings = z.strictObject({
     ])
     .default('latest'),
   /** The file in a version's folder. */
-  model_file: z.string().regex(/^[^/\\]+$/).default('model.onnx'),
+  model_file: z
+    .string()
+    .regex(/^[^/\\]+$/)
+    .default('model.onnx'),
   /** Requests that share a run, along the first dimension of every input and output. 0: each runs by itself. */
   max_batch_size: z.int().min(0).max(65_536).default(0),
   /** How requests are put together; without it a request is its own batch. Needs `max_batch_size` above 0. */

@@ -4,6 +4,8 @@ import { BugError, EdgeError, ERROR_CODES } from '../kit/errors.ts'
 import { type Logger, logger } from '../kit/log.ts'
 import { answerInfer } from './infer.ts'
 import { modelMetadata, serverMetadata } from './metadata.ts'
+import { writeMetrics } from './metrics.ts'
+import { modelStatistics } from './statistics.ts'
 
 export interface AppOptions {
   readonly engine: Engine
@@ -34,6 +36,13 @@ export function createApp(options: AppOptions): Hono {
       (c) => c.json(serverMetadata({ name: options.serverName, version: options.serverVersion })),
     ],
     ['POST', '/v2/repository/index', (c) => c.json(lanes.index().map(indexItem))],
+    ['GET', '/v2/models/stats', (c) => c.json(modelStatistics(lanes.ready()))],
+    ...withVersion('GET', '/v2/models/:model', '/stats', (c) => {
+      const { model, version } = named(c)
+      lanes.find(model, version)
+      return c.json(modelStatistics(lanes.ready(model, version)))
+    }),
+    ['GET', '/metrics', () => metricsResponse(engine)],
     ...withVersion('GET', '/v2/models/:model', '/ready', (c) => modelReady(c, options)),
     ...withVersion('GET', '/v2/models/:model', '', (c) => {
       const { model, version } = named(c)
@@ -61,6 +70,13 @@ const LOG = logger('http')
 /** The same with and without a version in the path. */
 function withVersion(method: 'GET' | 'POST', base: string, rest: string, handler: Handler): Route[] {
   return [base, `${base}/versions/:version`].map((start) => [method, `${start}${rest}`, handler])
+}
+
+/** The text format of Prometheus, version 0.0.4. */
+function metricsResponse(engine: Engine): Response {
+  return new Response(writeMetrics(engine), {
+    headers: { 'Content-Type': 'text/plain; version=0.0.4; charset=utf-8' },
+  })
 }
 
 /** KServe's SDK reads `ready`, the protocol's text says `live`: both are there. */

@@ -2,7 +2,7 @@ import type { Lane } from '../inference/lane.ts'
 import type { TensorSpec } from '../runtime/backend.ts'
 
 /** Extensions of the Open Inference Protocol that work here, in Triton's spelling. */
-const EXTENSIONS = ['binary_tensor_data', 'model_repository']
+const EXTENSIONS = ['binary_tensor_data', 'model_repository', 'statistics']
 
 export function serverMetadata(server: { name: string; version: string }) {
   return { name: server.name, version: server.version, extensions: EXTENSIONS }

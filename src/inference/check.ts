@@ -5,10 +5,12 @@ interface Claim {
   /** "model/version", for the message. */
   readonly lane: string
   readonly signature: Signature
+  /** Above 0 the first dimension of every input is the batch. */
+  readonly batchSizeMax?: number
 }
 
 /** Refuses what the model cannot take, and says what it can. */
-export function checkInputs({ lane, signature }: Claim, inputs: readonly Tensor[]): void {
+export function checkInputs({ lane, signature, batchSizeMax = 0 }: Claim, inputs: readonly Tensor[]): void {
   const specs = new Map(signature.inputs.map((spec) => [spec.name, spec]))
   const seen = new Set<string>()
   for (const tensor of inputs) {
@@ -16,10 +18,11 @@ export function checkInputs({ lane, signature }: Claim, inputs: readonly Tensor[
     if (spec === undefined) throw refuseNames(lane, signature, inputs)
     if (seen.has(tensor.name)) refuse(lane, `input "${tensor.name}" is there twice, expected once`)
     seen.add(tensor.name)
-    checkTensor(lane, spec, tensor)
+    checkTensor({ lane, spec, hasBatch: batchSizeMax > 0 }, tensor)
   }
   const isComplete = signature.inputs.every((spec) => spec.isOptional || seen.has(spec.name))
   if (!isComplete) throw refuseNames(lane, signature, inputs)
+  if (batchSizeMax > 0) checkBatch({ lane, batchSizeMax }, inputs)
 }
 
 /** The outputs that a request wants: all of them unless it names some. */
@@ -50,14 +53,42 @@ export function describeSpec(spec: TensorSpec): string {
   return `${spec.datatype} [${dimensions.join(',')}]`
 }
 
-function checkTensor(lane: string, spec: TensorSpec, tensor: Tensor): void {
+function checkTensor(
+  { lane, spec, hasBatch }: { lane: string; spec: TensorSpec; hasBatch: boolean },
+  tensor: Tensor,
+): void {
   const came = `${tensor.datatype} [${tensor.shape.join(',')}]`
   const fits =
     tensor.datatype === spec.datatype &&
     (spec.shape === undefined ||
       (spec.shape.length === tensor.shape.length &&
-        spec.shape.every((dimension, axis) => dimension === -1 || dimension === tensor.shape[axis])))
+        spec.shape.every((dimension, axis) => {
+          // A batch of any size is made to fit, by joining it with others or by padding.
+          const isOpen = dimension === -1 || (hasBatch && axis === 0)
+          return isOpen || dimension === tensor.shape[axis]
+        })))
   if (!fits) refuse(lane, `input "${tensor.name}" is ${came}, expected ${describeSpec(spec)}`)
+}
+
+/** Triton's words, which its clients' tests look for. */
+function checkBatch(
+  { lane, batchSizeMax }: { lane: string; batchSizeMax: number },
+  inputs: readonly Tensor[],
+): void {
+  const [first] = inputs
+  const size = first?.shape[0] ?? 0
+  if (size < 1 || size > batchSizeMax) {
+    refuse(
+      lane,
+      `inference request batch-size must be <= ${batchSizeMax} and at least 1, input "${first?.name}" has ${size}`,
+    )
+  }
+  const other = inputs.find((tensor) => tensor.shape[0] !== size)
+  if (other === undefined) return
+  refuse(
+    lane,
+    `input '${other.name}' batch size does not match other inputs: ${other.shape[0]}, expected ${size}`,
+  )
 }
 
 function refuseNames(lane: string, signature: Signature, inputs: readonly Tensor[]): EdgeError {

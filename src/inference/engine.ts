@@ -6,6 +6,7 @@ export class Engine {
   readonly lanes: Lanes
   readonly #requestsMax: number
   #requests = 0
+  #refused = 0
 
   constructor(options: { lanes: Lanes; requestsMax: number }) {
     this.lanes = options.lanes
@@ -17,9 +18,15 @@ export class Engine {
     return this.#requests
   }
 
+  /** Requests that were turned away at the door since the start. */
+  get refused(): number {
+    return this.#refused
+  }
+
   /** Before a request's body is read: refused at once when too many are inside. Whoever entered leaves once. */
   enter(): void {
     if (this.#requests >= this.#requestsMax) {
+      this.#refused += 1
       throw new EdgeError(
         'queue_full',
         `Cannot admit request: ${this.#requests} are in flight, at most ${this.#requestsMax}`,

@@ -2,16 +2,19 @@ import { assert } from '../kit/assert.ts'
 import type { Clock } from '../kit/clock.ts'
 import { EdgeError } from '../kit/errors.ts'
 import type { RunRequest, RunResult, Session, Tensor } from '../runtime/backend.ts'
+import { mergeInputs, splitOutputs } from './batch-tensors.ts'
 import { checkInputs, chooseOutputs } from './check.ts'
-import { BoundedQueue } from './queue.ts'
+import { LaneQueue } from './queue.ts'
 import { RunPlace } from './run-place.ts'
+import { chooseBatch, policyOf, type Scheduling } from './scheduling.ts'
+import { type FailureReason, Statistics, type StatisticsSnapshot } from './statistics.ts'
 
 export interface LaneOptions {
   readonly model: string
   readonly version: string
   readonly session: Session
   readonly clock: Clock
-  readonly queueItemsMax: number
+  readonly scheduling: Scheduling
   /** Runs of this lane at once. */
   readonly runsMax: number
   /** False for sessions on a GPU, whose runs must never hold up the main thread. */
@@ -23,14 +26,28 @@ export interface LaneRequest {
   /** All outputs of the model when undefined. */
   readonly outputs: readonly string[] | undefined
   readonly signal: AbortSignal | undefined
+  /** 0 or undefined: the model's default. 1 is served first. */
+  readonly priority?: number | undefined
+  /** Of the client's own; counts where the model's policy lets it shorten the time. */
+  readonly timeoutMs?: number | undefined
 }
 
-export interface LaneResult extends RunResult {
-  readonly queueMs: number
+export interface LaneResult {
+  readonly outputs: readonly Tensor[]
+  /** The outputs' bytes are gone after this. Must be called once. */
+  release(): void
 }
 
-interface Waiting {
-  readonly start: () => void
+/** A request between its arrival and its answer. */
+interface Job {
+  readonly run: RunRequest
+  readonly batchSize: number
+  readonly batchKey: string
+  readonly arrivedMs: number
+  readonly level: number
+  readonly deadlineMs: number
+  readonly resolve: (result: LaneResult) => void
+  readonly reject: (error: unknown) => void
 }
 
 /** One version of one model being served: its queue, its session, and how many run at once. */
@@ -39,20 +56,28 @@ export class Lane {
   readonly version: string
   readonly session: Session
   readonly #options: LaneOptions
-  readonly #queue: BoundedQueue<Waiting>
+  readonly #queue: LaneQueue<Job>
   readonly #place = new RunPlace()
+  readonly #statistics = new Statistics()
+  /** Items that the model insists on in its first dimension; 0 when any number will do. */
+  readonly #staticBatch: number
   #running = 0
   /** Results that were handed out and not released yet. */
   #unreleased = 0
   #isDraining = false
   #onEmpty: (() => void) | undefined
+  #timer: ReturnType<typeof setTimeout> | undefined
+  /** The answer before, where answers leave in order. */
+  #lastAnswer: Promise<unknown> = Promise.resolve()
 
   constructor(options: LaneOptions) {
     this.model = options.model
     this.version = options.version
     this.session = options.session
     this.#options = options
-    this.#queue = new BoundedQueue(options.queueItemsMax)
+    this.#queue = new LaneQueue(this.id, options.scheduling)
+    const first = options.session.signature.inputs[0]?.shape?.[0] ?? -1
+    this.#staticBatch = options.scheduling.batchSizeMax > 0 && first > 0 ? first : 0
   }
 
   /** "model/version" */
@@ -64,36 +89,213 @@ export class Lane {
     return this.#queue.size
   }
 
-  async infer(request: LaneRequest): Promise<LaneResult> {
-    if (this.#isDraining)
+  get statistics(): StatisticsSnapshot {
+    return this.#statistics.snapshot
+  }
+
+  infer(request: LaneRequest): Promise<LaneResult> {
+    const answer = this.#answer(request)
+    if (!this.#options.scheduling.preserveOrdering) return answer
+    const inOrder = this.#lastAnswer.then(() => answer)
+    this.#lastAnswer = inOrder.catch(() => undefined)
+    return inOrder
+  }
+
+  async #answer(request: LaneRequest): Promise<LaneResult> {
+    if (this.#isDraining) {
       throw new EdgeError('model_unavailable', `Cannot infer with "${this.id}": it is being unloaded`)
-    const claim = { lane: this.id, signature: this.session.signature }
-    checkInputs(claim, request.inputs)
-    const run: RunRequest = { ...request, outputs: chooseOutputs(claim, request.outputs) }
-
-    const arrived = this.#options.clock.elapsed()
-    if (this.#running >= this.#options.runsMax) await this.#waitForTurn(request.signal)
-    else this.#running += 1
-    const queueMs = this.#options.clock.elapsed() - arrived
-
-    this.#unreleased += 1
-    try {
-      const result = await this.#run(run)
-      return { ...result, queueMs, release: () => this.#released(result) }
-    } catch (error) {
-      this.#unreleased -= 1
-      throw error
-    } finally {
-      this.#endRun()
     }
+    if (request.signal?.aborted) throw new EdgeError('cancelled', `Cannot infer with "${this.id}": cancelled`)
+    const { signature } = this.session
+    const { batchSizeMax } = this.#options.scheduling
+    checkInputs({ lane: this.id, signature, batchSizeMax }, request.inputs)
+    const outputs = chooseOutputs({ lane: this.id, signature }, request.outputs)
+    const run: RunRequest = { inputs: request.inputs, outputs, signal: request.signal }
+    const arrivedMs = this.#options.clock.elapsed()
+    // Nobody waits and nobody is to be waited for: the shortest way.
+    const isDirect = !this.#options.scheduling.isDynamic && this.#staticBatch === 0
+    if (isDirect && this.#running < this.#options.runsMax && this.#queue.size === 0) {
+      return await this.#runAlone(run, arrivedMs)
+    }
+    return await this.#enqueue(request, run, arrivedMs)
   }
 
   /** Takes no more requests, waits for those it has, and releases the session. */
   async close(): Promise<void> {
     assert(!this.#isDraining, 'a lane is closed once')
     this.#isDraining = true
-    if (this.#running > 0 || this.#unreleased > 0) await new Promise<void>((empty) => (this.#onEmpty = empty))
+    if (!this.#isEmpty) await new Promise<void>((empty) => (this.#onEmpty = empty))
     await this.session.close()
+  }
+
+  #enqueue(request: LaneRequest, run: RunRequest, arrivedMs: number): Promise<LaneResult> {
+    const { promise, resolve, reject } = Promise.withResolvers<LaneResult>()
+    const { scheduling } = this.#options
+    const level = this.#levelOf(request)
+    const batchSize = scheduling.batchSizeMax > 0 ? (run.inputs[0]?.shape[0] ?? 1) : 1
+    const batchKey = scheduling.isDynamic ? keyOf(run) : ''
+    const deadlineMs = arrivedMs + timeoutOf(request, policyOf(scheduling, level))
+    const job: Job = { run, batchSize, batchKey, arrivedMs, level, deadlineMs, resolve, reject }
+    try {
+      this.#queue.push(job)
+    } catch (error) {
+      this.#statistics.fail('REJECTED', 0)
+      throw error
+    }
+    this.#leaveOnAbort(job)
+    this.#advance()
+    return promise
+  }
+
+  /** A client that has gone away needs no run. */
+  #leaveOnAbort(job: Job): void {
+    job.run.signal?.addEventListener(
+      'abort',
+      () => {
+        if (!this.#queue.remove(job)) return
+        this.#fail(job, new EdgeError('cancelled', `Cannot infer with "${this.id}": cancelled`), 'CANCELED')
+        this.#signalEmpty()
+      },
+      { once: true },
+    )
+  }
+
+  #levelOf({ priority = 0 }: LaneRequest): number {
+    const { priorityLevels, defaultPriorityLevel } = this.#options.scheduling
+    if (priority === 0) return defaultPriorityLevel
+    // As Triton: a level beyond the last is the last.
+    return Math.min(priority, priorityLevels)
+  }
+
+  /** Sends what can be sent, refuses what has waited too long, and looks again when there is a reason to. */
+  #advance(): void {
+    clearTimeout(this.#timer)
+    const { clock, scheduling, runsMax } = this.#options
+    const nowMs = clock.elapsed()
+    for (const job of this.#queue.expire(nowMs)) {
+      this.#fail(
+        job,
+        new EdgeError('model_unavailable', `Cannot infer with "${this.id}": Request timeout expired`),
+        'REJECTED',
+      )
+    }
+    let waitMs = Number.POSITIVE_INFINITY
+    while (this.#running < runsMax && this.#queue.size > 0) {
+      const verdict = chooseBatch(this.#queue.inOrder(), scheduling, nowMs)
+      if ('send' in verdict) void this.#runBatch(this.#queue.take(verdict.send))
+      else {
+        waitMs = verdict.waitMs
+        break
+      }
+    }
+    const nextMs = Math.min(waitMs, this.#queue.nextDeadlineMs - nowMs)
+    if (nextMs !== Number.POSITIVE_INFINITY)
+      this.#timer = setTimeout(() => this.#advance(), Math.ceil(nextMs))
+    this.#signalEmpty()
+  }
+
+  async #runAlone(run: RunRequest, arrivedMs: number): Promise<LaneResult> {
+    this.#running += 1
+    this.#unreleased += 1
+    try {
+      const { clock } = this.#options
+      const queuedMs = clock.elapsed()
+      const result = await this.#run(run)
+      const endedMs = clock.elapsed()
+      const times = {
+        inputMs: 0,
+        inferMs: result.runMs,
+        outputMs: Math.max(0, endedMs - queuedMs - result.runMs),
+      }
+      const items = this.#options.scheduling.batchSizeMax > 0 ? (run.inputs[0]?.shape[0] ?? 1) : 1
+      this.#statistics.execute(items, times)
+      this.#statistics.succeed(items, { queueMs: queuedMs - arrivedMs, ...times }, clock.now())
+      return { outputs: result.outputs, release: () => this.#release(result) }
+    } catch (error) {
+      this.#unreleased -= 1
+      this.#statistics.fail(reasonOf(error), this.#options.clock.elapsed() - arrivedMs)
+      throw error
+    } finally {
+      this.#running -= 1
+      if (this.#queue.size > 0) this.#advance()
+      this.#signalEmpty()
+    }
+  }
+
+  /** Several jobs in one run, or one that has waited. */
+  async #runBatch(jobs: readonly Job[]): Promise<void> {
+    this.#running += 1
+    const { clock } = this.#options
+    const beganMs = clock.elapsed()
+    const isPlain = jobs.length === 1 && this.#staticBatch === 0
+    const sizes = jobs.map(({ batchSize }) => batchSize)
+    const items = sizes.reduce((sum, size) => sum + size, 0)
+    try {
+      const run = isPlain ? (jobs[0] as Job).run : this.#mergeJobs(jobs)
+      const mergedMs = clock.elapsed()
+      const result = await this.#run(run)
+      const total = Math.max(items, this.#staticBatch)
+      const shares = isPlain ? [result.outputs] : this.#splitResult(result, { lane: this.id, sizes, total })
+      const endedMs = clock.elapsed()
+      const times = {
+        inputMs: mergedMs - beganMs,
+        inferMs: result.runMs,
+        outputMs: Math.max(0, endedMs - mergedMs - result.runMs),
+      }
+      this.#statistics.execute(items, times)
+      this.#handOut(jobs, { result, shares, beganMs, times })
+    } catch (error) {
+      for (const job of jobs) this.#fail(job, error, reasonOf(error))
+    } finally {
+      this.#running -= 1
+      this.#advance()
+    }
+  }
+
+  #mergeJobs(jobs: readonly Job[]): RunRequest {
+    const [first] = jobs
+    assert(first !== undefined, 'a batch holds a job')
+    const inputs = mergeInputs(
+      jobs.map(({ run }) => run.inputs),
+      this.#staticBatch,
+    )
+    // One client that goes away must not take the others' answer along.
+    return { inputs, outputs: first.run.outputs, signal: jobs.length === 1 ? first.run.signal : undefined }
+  }
+
+  #splitResult(
+    result: RunResult,
+    run: { lane: string; sizes: readonly number[]; total: number },
+  ): Tensor[][] {
+    try {
+      return splitOutputs(result.outputs, run)
+    } catch (error) {
+      result.release()
+      throw error
+    }
+  }
+
+  /** The result is given back when the last share is. */
+  #handOut(
+    jobs: readonly Job[],
+    from: {
+      result: RunResult
+      shares: readonly (readonly Tensor[])[]
+      beganMs: number
+      times: { inputMs: number; inferMs: number; outputMs: number }
+    },
+  ): void {
+    this.#unreleased += 1
+    let left = jobs.length
+    const release = () => {
+      left -= 1
+      if (left === 0) this.#release(from.result)
+    }
+    const nowMs = this.#options.clock.now()
+    for (const [index, job] of jobs.entries()) {
+      this.#statistics.succeed(job.batchSize, { queueMs: from.beganMs - job.arrivedMs, ...from.times }, nowMs)
+      job.resolve({ outputs: from.shares[index] ?? [], release })
+    }
   }
 
   async #run(run: RunRequest): Promise<RunResult> {
@@ -103,48 +305,23 @@ export class Lane {
     return result
   }
 
-  #waitForTurn(signal: AbortSignal | undefined): Promise<void> {
-    return new Promise((resolve, reject) => {
-      const leave = () => {
-        if (this.#queue.remove(waiting))
-          reject(new EdgeError('cancelled', `Cannot infer with "${this.id}": cancelled`))
-      }
-      const waiting: Waiting = {
-        start: () => {
-          signal?.removeEventListener('abort', leave)
-          resolve()
-        },
-      }
-      if (!this.#queue.push(waiting)) {
-        const { size, itemsMax } = this.#queue
-        reject(
-          new EdgeError(
-            'queue_full',
-            `Cannot infer with "${this.id}": queue holds ${size}, at most ${itemsMax}`,
-          ),
-        )
-        return
-      }
-      signal?.addEventListener('abort', leave, { once: true })
-    })
+  #fail(job: Job, error: unknown, reason: FailureReason): void {
+    this.#statistics.fail(reason, this.#options.clock.elapsed() - job.arrivedMs)
+    job.reject(error)
   }
 
-  /** The next in the queue takes over the place, so the count stays. */
-  #endRun(): void {
-    const next = this.#queue.shift()
-    if (next !== undefined) next.start()
-    else this.#running -= 1
-    this.#signalEmpty()
-  }
-
-  #released(result: RunResult): void {
+  #release(result: RunResult): void {
     result.release()
     this.#unreleased -= 1
     this.#signalEmpty()
   }
 
+  get #isEmpty(): boolean {
+    return this.#running === 0 && this.#unreleased === 0 && this.#queue.size === 0
+  }
+
   #signalEmpty(): void {
-    if (this.#running === 0 && this.#unreleased === 0) this.#onEmpty?.()
+    if (this.#isEmpty) this.#onEmpty?.()
   }
 }
 
@@ -152,4 +329,22 @@ function inputBytes(run: RunRequest): number {
   let bytes = 0
   for (const tensor of run.inputs) bytes += tensor.bytes.byteLength
   return bytes
+}
+
+function keyOf({ inputs, outputs }: RunRequest): string {
+  const parts = inputs.map(({ name, datatype, shape }) => `${name} ${datatype} ${shape.slice(1).join()}`)
+  return `${parts.join(';')}>${outputs.join()}`
+}
+
+/** A client may only shorten what the model's policy says, and only where it may at all. */
+function timeoutOf(request: LaneRequest, policy: { timeoutMs: number; mayOverrideTimeout: boolean }): number {
+  const own = policy.mayOverrideTimeout ? (request.timeoutMs ?? 0) : 0
+  const limits = [policy.timeoutMs, own].filter((ms) => ms > 0)
+  return limits.length === 0 ? Number.POSITIVE_INFINITY : Math.min(...limits)
+}
+
+function reasonOf(error: unknown): FailureReason {
+  if (!(error instanceof EdgeError)) return 'OTHER'
+  if (error.code === 'cancelled') return 'CANCELED'
+  return error.code === 'runtime_failed' ? 'BACKEND' : 'OTHER'
 }

@@ -1,8 +1,9 @@
 import type { Clock } from '../kit/clock.ts'
 import { EdgeError, messageOf } from '../kit/errors.ts'
 import { type Logger, logger } from '../kit/log.ts'
-import type { Backend, ModelSource, SessionOptions } from '../runtime/backend.ts'
+import type { Backend, ModelSource, Session, SessionOptions } from '../runtime/backend.ts'
 import { Lane } from './lane.ts'
+import type { Scheduling } from './scheduling.ts'
 import { compareVersions, latestVersion } from './versions.ts'
 
 /** The states of Triton's repository index. */
@@ -21,24 +22,34 @@ export interface LanePlan {
   readonly version: string
   readonly source: ModelSource
   readonly session: SessionOptions
+  readonly scheduling: Scheduling
+  /** Runs of this version at once; 0 leaves it to the number of threads. */
+  readonly instances: number
+  /** What the model's config says of the model and the model does not: empty when they agree. */
+  readonly check: (session: Session) => readonly string[]
 }
 
 export interface LanesOptions {
   readonly backend: Backend
   readonly clock: Clock
-  readonly queueItemsMax: number
   readonly runsMax: number
 }
 
 interface Entry {
-  status: LaneStatus
-  lane: Lane | undefined
+  readonly status: LaneStatus
+  readonly lane: Lane | undefined
+}
+
+interface Model {
+  readonly entries: Map<string, Entry>
+  /** Of the ready ones; kept, because every request without a version asks for it. */
+  latest: Lane | undefined
 }
 
 /** All lanes of this process, and what became of the versions that have none. */
 export class Lanes {
   readonly #options: LanesOptions
-  readonly #models = new Map<string, Map<string, Entry>>()
+  readonly #models = new Map<string, Model>()
   readonly #log: Logger = logger('inference')
 
   constructor(options: LanesOptions) {
@@ -57,10 +68,19 @@ export class Lanes {
     const began = this.#options.clock.elapsed()
     this.#set({ model, version, state: 'LOADING', reason: 'loading' }, undefined)
     try {
-      const session = await this.#options.backend.load(plan.source, plan.session)
-      const { clock, queueItemsMax, runsMax } = this.#options
+      const session = await this.#open(plan)
+      const { clock, runsMax } = this.#options
       const mayRunInline = plan.session.providers.every(({ name }) => name === 'cpu')
-      const lane = new Lane({ model, version, session, clock, queueItemsMax, runsMax, mayRunInline })
+      const instances = plan.instances === 0 ? runsMax : plan.instances
+      const lane = new Lane({
+        model,
+        version,
+        session,
+        clock,
+        scheduling: plan.scheduling,
+        runsMax: instances,
+        mayRunInline,
+      })
       this.#set({ model, version, state: 'READY', reason: '' }, lane)
       const loadMs = Math.round(this.#options.clock.elapsed() - began)
       this.#log.info('inference.lane_ready', {
@@ -74,30 +94,39 @@ export class Lanes {
     }
   }
 
+  async #open(plan: LanePlan): Promise<Session> {
+    const session = await this.#options.backend.load(plan.source, plan.session)
+    const problems = plan.check(session)
+    if (problems.length === 0) return session
+    await session.close()
+    throw new EdgeError('model_invalid', `Cannot serve "${plan.session.id}": ${problems.join('; ')}`)
+  }
+
   /** The lane of a version, of the latest ready one when none is named. */
-  find(model: string, version: string | undefined): Lane {
-    const entries = this.#models.get(model)
-    if (entries === undefined)
-      throw new EdgeError('model_unknown', `Request for unknown model: '${model}' is not found`)
-    const wanted = version ?? latestVersion(readyVersions(entries)) ?? latestVersion(entries.keys()) ?? ''
-    const entry = entries.get(wanted)
+  find(name: string, version: string | undefined): Lane {
+    const model = this.#models.get(name)
+    if (model === undefined) {
+      throw new EdgeError('model_unknown', `Request for unknown model: '${name}' is not found`)
+    }
+    if (version === undefined && model.latest !== undefined) return model.latest
+    const wanted = version ?? latestVersion(model.entries.keys()) ?? ''
+    const entry = model.entries.get(wanted)
     if (entry === undefined) {
+      const known = [...model.entries.keys()].join(', ')
       throw new EdgeError(
         'model_unknown',
-        `Request for unknown model: '${model}' version ${wanted} is not found, there is ${[...entries.keys()].join(', ')}`,
+        `Request for unknown model: '${name}' version ${wanted} is not found, there is ${known}`,
       )
     }
     if (entry.lane !== undefined) return entry.lane
     const { state, reason } = entry.status
-    throw new EdgeError(
-      'model_unavailable',
-      `Cannot infer with "${model}/${wanted}": it is ${state}: ${reason}`,
-    )
+    const id = wanted === '' ? name : `${name}/${wanted}`
+    throw new EdgeError('model_unavailable', `Cannot infer with "${id}": it is ${state}: ${reason}`)
   }
 
   /** Ready versions of a model, oldest first. */
   versions(model: string): string[] {
-    return readyVersions(this.#models.get(model) ?? new Map())
+    return readyVersions(this.#models.get(model))
   }
 
   isReady(model: string, version: string | undefined): boolean {
@@ -105,31 +134,43 @@ export class Lanes {
     return version === undefined ? versions.length > 0 : versions.includes(version)
   }
 
+  /** The lanes that serve, by name and version; of one model, or of one version of it, when named. */
+  ready(model?: string, version?: string): Lane[] {
+    return this.index()
+      .filter(
+        (status) =>
+          (model ?? status.model) === status.model && (version ?? status.version) === status.version,
+      )
+      .flatMap((status) => this.#models.get(status.model)?.entries.get(status.version)?.lane ?? [])
+  }
+
   /** Every version that is known, by name and version. */
   index(): LaneStatus[] {
-    const statuses = [...this.#models.values()].flatMap((entries) =>
-      [...entries.values()].map(({ status }) => status),
-    )
+    const statuses = this.#entries().map(({ status }) => status)
     return statuses.sort((a, b) => compareVersions(a.model, b.model) || compareVersions(a.version, b.version))
   }
 
   /** Lets go of every lane, after its last request. */
   async close(): Promise<void> {
-    const lanes = [...this.#models.values()].flatMap((entries) =>
-      [...entries.values()].map(({ lane }) => lane),
-    )
+    const lanes = this.#entries().map(({ lane }) => lane)
     this.#models.clear()
     await Promise.all(lanes.map((lane) => lane?.close()))
   }
 
+  #entries(): Entry[] {
+    return [...this.#models.values()].flatMap(({ entries }) => [...entries.values()])
+  }
+
   #set(status: LaneStatus, lane: Lane | undefined): void {
-    const entries = this.#models.get(status.model) ?? new Map<string, Entry>()
-    entries.set(status.version, { status, lane })
-    this.#models.set(status.model, entries)
+    const model: Model = this.#models.get(status.model) ?? { entries: new Map(), latest: undefined }
+    model.entries.set(status.version, { status, lane })
+    const latest = readyVersions(model).at(-1)
+    model.latest = latest === undefined ? undefined : model.entries.get(latest)?.lane
+    this.#models.set(status.model, model)
   }
 }
 
-function readyVersions(entries: ReadonlyMap<string, Entry>): string[] {
-  const ready = [...entries].filter(([, { lane }]) => lane !== undefined).map(([version]) => version)
-  return ready.sort(compareVersions)
+function readyVersions(model: Model | undefined): string[] {
+  const ready = [...(model?.entries ?? [])].filter(([, { lane }]) => lane !== undefined)
+  return ready.map(([version]) => version).sort(compareVersions)
 }

@@ -1,41 +1,92 @@
-/** First in, first out, and never more than so many. */
-export class BoundedQueue<T> {
-  readonly itemsMax: number
-  #items: T[] = []
-  #head = 0
+import { EdgeError } from '../kit/errors.ts'
+import { policyOf, type Scheduling } from './scheduling.ts'
 
-  constructor(itemsMax: number) {
-    this.itemsMax = itemsMax
+export interface Queued {
+  readonly level: number
+  /** When it has waited too long; infinite without a timeout. */
+  readonly deadlineMs: number
+}
+
+/**
+ * What waits for a lane: the levels in their order, first in, first out within each. What has waited too long either
+ * leaves or, where the level's policy says "delay", goes behind everything that has time left.
+ */
+export class LaneQueue<T extends Queued> {
+  readonly #scheduling: Scheduling
+  readonly #levels: T[][]
+  readonly #delayed: T[] = []
+  readonly #id: string
+  #size = 0
+
+  constructor(id: string, scheduling: Scheduling) {
+    this.#id = id
+    this.#scheduling = scheduling
+    this.#levels = Array.from({ length: scheduling.priorityLevels }, () => [])
   }
 
   get size(): number {
-    return this.#items.length - this.#head
+    return this.#size
   }
 
-  /** False when the queue is full. */
-  push(item: T): boolean {
-    if (this.size >= this.itemsMax) return false
-    this.#items.push(item)
-    return true
-  }
-
-  shift(): T | undefined {
-    if (this.size === 0) return undefined
-    const item = this.#items[this.#head]
-    this.#head += 1
-    // Taken places are cleared now and then rather than at every call, which would move all that is behind.
-    if (this.#head > 1_024 || this.#head === this.#items.length) {
-      this.#items = this.#items.slice(this.#head)
-      this.#head = 0
+  push(item: T): void {
+    const level = this.#levels[item.level - 1] ?? []
+    const { itemsMax } = policyOf(this.#scheduling, item.level)
+    if (level.length >= itemsMax) {
+      throw new EdgeError(
+        'queue_full',
+        `Cannot infer with "${this.#id}": Exceeds maximum queue size: ${level.length} wait, at most ${itemsMax}`,
+      )
     }
-    return item
+    level.push(item)
+    this.#size += 1
   }
 
-  /** Takes out one that is no longer wanted; false when it has left already. */
+  /** In the order in which they would be served. */
+  *inOrder(): Generator<T> {
+    for (const level of this.#levels) yield* level
+    yield* this.#delayed
+  }
+
+  /** Takes the first so many. */
+  take(count: number): T[] {
+    const taken: T[] = []
+    for (const list of [...this.#levels, this.#delayed]) {
+      if (taken.length < count) taken.push(...list.splice(0, count - taken.length))
+    }
+    this.#size -= taken.length
+    return taken
+  }
+
+  /** False when it has left already. */
   remove(item: T): boolean {
-    const index = this.#items.indexOf(item, this.#head)
-    if (index < 0) return false
-    this.#items.splice(index, 1)
-    return true
+    for (const list of [...this.#levels, this.#delayed]) {
+      const index = list.indexOf(item)
+      if (index < 0) continue
+      list.splice(index, 1)
+      this.#size -= 1
+      return true
+    }
+    return false
+  }
+
+  /** Takes out those that have waited too long and are to be refused; puts back those that may wait on. */
+  expire(nowMs: number): T[] {
+    const refused: T[] = []
+    for (const [index, level] of this.#levels.entries()) {
+      const expired = level.filter(({ deadlineMs }) => deadlineMs <= nowMs)
+      if (expired.length === 0) continue
+      this.#levels[index] = level.filter(({ deadlineMs }) => deadlineMs > nowMs)
+      const isDelayed = policyOf(this.#scheduling, index + 1).timeoutAction === 'delay'
+      ;(isDelayed ? this.#delayed : refused).push(...expired)
+    }
+    this.#size -= refused.length
+    return refused
+  }
+
+  /** The next moment at which something expires; infinite when nothing does. */
+  get nextDeadlineMs(): number {
+    let next = Number.POSITIVE_INFINITY
+    for (const level of this.#levels) for (const { deadlineMs } of level) next = Math.min(next, deadlineMs)
+    return next
   }
 }

@@ -82,10 +82,16 @@ async function readConfig(path: string): Promise<ModelFolder['config']> {
 async function listFolders(path: string): Promise<string[]> {
   const entries = await readdir(path, { withFileTypes: true })
   const isFolder = async (entry: (typeof entries)[number]) =>
-    entry.isDirectory() || (entry.isSymbolicLink() && (await stat(join(path, entry.name))).isDirectory())
+    entry.isDirectory() || (entry.isSymbolicLink() && (await leadsToFolder(join(path, entry.name))))
   const flags = await Promise.all(entries.map(isFolder))
   const names = entries
     .filter((entry, index) => flags[index] && !entry.name.startsWith('.'))
     .map(({ name }) => name)
   return names.sort()
+}
+
+/** A link that leads nowhere counts as one to a folder: it is listed then, and reading it says what is wrong. */
+async function leadsToFolder(path: string): Promise<boolean> {
+  const target = await stat(path).catch(() => undefined)
+  return target === undefined || target.isDirectory()
 }

@@ -1,0 +1,35 @@
+import type { Config } from '../config/config.ts'
+import type { ModelSettings } from '../config/model-settings.ts'
+import type { LanePlan } from '../inference/lanes.ts'
+import type { QueuePolicy, Scheduling } from '../inference/scheduling.ts'
+
+type BatchingSettings = NonNullable<ModelSettings['batching']>
+type PolicySettings = BatchingSettings['default_queue_policy']
+
+/** A model's settings in the words of the engine. */
+export function planScheduling(
+  settings: ModelSettings,
+  queueItemsMax: Config['inference']['queue_items_max'],
+): Pick<LanePlan, 'scheduling' | 'instances'> {
+  const { batching } = settings
+  const policy = (of: PolicySettings | undefined): QueuePolicy => ({
+    timeoutMs: (of?.timeout_us ?? 0) / 1000,
+    timeoutAction: of?.timeout_action ?? 'reject',
+    mayOverrideTimeout: of?.may_override_timeout ?? false,
+    itemsMax: of === undefined || of.items_max === 0 ? queueItemsMax : of.items_max,
+  })
+  const policies = Object.entries(batching?.priority_queue_policy ?? {})
+  const priorityLevels = Math.max(1, batching?.priority_levels ?? 0)
+  const scheduling: Scheduling = {
+    batchSizeMax: settings.max_batch_size,
+    isDynamic: batching !== undefined && settings.max_batch_size > 0,
+    preferredBatchSizes: batching?.preferred_batch_sizes ?? [],
+    queueDelayMsMax: (batching?.queue_delay_us_max ?? 0) / 1000,
+    preserveOrdering: batching?.preserve_ordering ?? false,
+    priorityLevels,
+    defaultPriorityLevel: Math.max(1, batching?.default_priority_level ?? 0),
+    defaultPolicy: policy(batching?.default_queue_policy),
+    policies: new Map(policies.map(([level, of]) => [Number(level), policy(of)])),
+  }
+  return { scheduling, instances: settings.instances }
+}

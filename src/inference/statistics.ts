@@ -1,0 +1,93 @@
+/** Count and sum, as Triton's statistics extension gives them. */
+export interface Duration {
+  readonly count: number
+  readonly ns: number
+}
+
+/** What one answered request took, milliseconds. */
+export interface RequestTimes {
+  readonly queueMs: number
+  readonly inputMs: number
+  readonly inferMs: number
+  readonly outputMs: number
+}
+
+export type FailureReason = 'REJECTED' | 'CANCELED' | 'BACKEND' | 'OTHER'
+
+class Sum {
+  count = 0
+  #ms = 0
+
+  add(ms: number): void {
+    this.count += 1
+    this.#ms += ms
+  }
+
+  get duration(): Duration {
+    return { count: this.count, ns: Math.round(this.#ms * 1e6) }
+  }
+}
+
+/** Of one lane. Adding costs a handful of additions: it happens for every request. */
+export class Statistics {
+  readonly #success = new Sum()
+  readonly #fail = new Sum()
+  readonly #queue = new Sum()
+  readonly #input = new Sum()
+  readonly #infer = new Sum()
+  readonly #output = new Sum()
+  readonly #batches = new Map<number, { input: Sum; infer: Sum; output: Sum }>()
+  readonly #failures: Record<FailureReason, number> = { REJECTED: 0, CANCELED: 0, BACKEND: 0, OTHER: 0 }
+  #inferences = 0
+  #executions = 0
+  #lastInferenceMs = 0
+
+  /** One request answered; `items` is its share of the batch. */
+  succeed(items: number, times: RequestTimes, nowMs: number): void {
+    this.#success.add(times.queueMs + times.inputMs + times.inferMs + times.outputMs)
+    this.#queue.add(times.queueMs)
+    this.#input.add(times.inputMs)
+    this.#infer.add(times.inferMs)
+    this.#output.add(times.outputMs)
+    this.#inferences += items
+    this.#lastInferenceMs = nowMs
+  }
+
+  /** One run of so many items. */
+  execute(batchSize: number, times: Omit<RequestTimes, 'queueMs'>): void {
+    this.#executions += 1
+    const batch = this.#batches.get(batchSize) ?? { input: new Sum(), infer: new Sum(), output: new Sum() }
+    this.#batches.set(batchSize, batch)
+    batch.input.add(times.inputMs)
+    batch.infer.add(times.inferMs)
+    batch.output.add(times.outputMs)
+  }
+
+  fail(reason: FailureReason, tookMs: number): void {
+    this.#fail.add(tookMs)
+    this.#failures[reason] += 1
+  }
+
+  get snapshot() {
+    return {
+      lastInferenceMs: this.#lastInferenceMs,
+      inferences: this.#inferences,
+      executions: this.#executions,
+      success: this.#success.duration,
+      fail: this.#fail.duration,
+      queue: this.#queue.duration,
+      input: this.#input.duration,
+      infer: this.#infer.duration,
+      output: this.#output.duration,
+      failures: { ...this.#failures },
+      batches: [...this.#batches].map(([batchSize, { input, infer, output }]) => ({
+        batchSize,
+        input: input.duration,
+        infer: infer.duration,
+        output: output.duration,
+      })),
+    }
+  }
+}
+
+export type StatisticsSnapshot = Statistics['snapshot']

@@ -1,0 +1,162 @@
+import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
+import { Engine } from '../../src/inference/engine.ts'
+import { Lanes } from '../../src/inference/lanes.ts'
+import { EdgeError } from '../../src/kit/errors.ts'
+import { setLogLevel } from '../../src/kit/log.ts'
+import { FakeClock } from '../kit/fake-clock.ts'
+import { FakeBackend, FakeSession, lanePlan, tensor } from '../kit/fake-session.ts'
+
+beforeAll(() => setLogLevel('silent'))
+afterAll(() => setLogLevel('info'))
+
+function stage(sessions: Readonly<Record<string, FakeSession | Error | Promise<FakeSession>>>) {
+  const backend = new FakeBackend()
+  for (const [id, session] of Object.entries(sessions)) backend.sessions.set(id, session)
+  const lanes = new Lanes({ backend, clock: new FakeClock(), runsMax: 1 })
+  const load = async (...ids: string[]) => {
+    for (const id of ids) await lanes.load(lanePlan(...(id.split('/') as [string, string])))
+  }
+  return { lanes, load }
+}
+
+const BROKEN = new EdgeError('model_invalid', 'Cannot load: the graph\nis broken')
+
+function refusal(refused: () => unknown): { code: unknown; message: string } {
+  try {
+    refused()
+  } catch (error) {
+    if (error instanceof EdgeError) return { code: error.code, message: error.message }
+  }
+  throw new Error('Nothing was refused')
+}
+
+describe('without a version in the request', () => {
+  test('the latest ready one answers, by value and not by text, whatever the order of loading', async () => {
+    const { lanes, load } = stage({
+      'm/9': new FakeSession(),
+      'm/10': new FakeSession(),
+      'm/2': new FakeSession(),
+    })
+    await load('m/10', 'm/9', 'm/2')
+    expect(lanes.find('m', undefined).version).toBe('10')
+    expect(lanes.versions('m')).toEqual(['2', '9', '10'])
+  })
+
+  test('one that is broken or still loading is passed over', async () => {
+    let loaded: (session: FakeSession) => void = () => undefined
+    const slow = new Promise<FakeSession>((resolve) => (loaded = resolve))
+    const { lanes, load } = stage({ 'm/1': new FakeSession(), 'm/2': BROKEN, 'm/3': slow })
+    await load('m/1', 'm/2')
+    const loading = load('m/3')
+    expect(lanes.find('m', undefined).version).toBe('1')
+    expect(refusal(() => lanes.find('m', '3'))).toEqual({
+      code: 'model_unavailable',
+      message: 'Cannot infer with "m/3": it is LOADING: loading',
+    })
+    loaded(new FakeSession())
+    await loading
+    expect(lanes.find('m', undefined).version).toBe('3')
+  })
+
+  test('with none ready, the reason of the latest is told', async () => {
+    const { lanes, load } = stage({ 'm/1': BROKEN, 'm/2': BROKEN })
+    await load('m/1', 'm/2')
+    expect(refusal(() => lanes.find('m', undefined))).toEqual({
+      code: 'model_unavailable',
+      message: 'Cannot infer with "m/2": it is UNAVAILABLE: Cannot load: the graph is broken',
+    })
+  })
+})
+
+describe('a version that fails to load', () => {
+  test('is a state with its reason, and leaves the others as they are', async () => {
+    const { lanes, load } = stage({ 'm/1': new FakeSession(), 'm/2': BROKEN, 'n/1': new FakeSession() })
+    await load('m/1', 'm/2', 'n/1', 'm/3')
+    expect(lanes.index()).toEqual([
+      { model: 'm', version: '1', state: 'READY', reason: '' },
+      { model: 'm', version: '2', state: 'UNAVAILABLE', reason: 'Cannot load: the graph is broken' },
+      { model: 'm', version: '3', state: 'UNAVAILABLE', reason: 'There is no m/3' },
+      { model: 'n', version: '1', state: 'READY', reason: '' },
+    ])
+    expect(['1', '2', '3', '4', undefined].map((version) => lanes.isReady('m', version))).toEqual([
+      true,
+      false,
+      false,
+      false,
+      true,
+    ])
+  })
+
+  test('what was noted stands in the index', () => {
+    const { lanes } = stage({})
+    lanes.note('m', '1', 'there is no model.onnx')
+    expect(lanes.index()).toEqual([
+      { model: 'm', version: '1', state: 'UNAVAILABLE', reason: 'there is no model.onnx' },
+    ])
+    expect(lanes.isReady('m', undefined)).toBe(false)
+    expect(lanes.versions('m')).toEqual([])
+  })
+})
+
+describe('what is not there', () => {
+  test('a model', () => {
+    const { lanes } = stage({})
+    expect(refusal(() => lanes.find('nothing', undefined))).toEqual({
+      code: 'model_unknown',
+      message: "Request for unknown model: 'nothing' is not found",
+    })
+    expect([lanes.versions('nothing'), lanes.isReady('nothing', undefined)]).toEqual([[], false])
+  })
+
+  test('a version, with those that are', async () => {
+    const { lanes, load } = stage({ 'm/1': new FakeSession(), 'm/2': new FakeSession() })
+    await load('m/1', 'm/2')
+    expect(refusal(() => lanes.find('m', '3'))).toEqual({
+      code: 'model_unknown',
+      message: "Request for unknown model: 'm' version 3 is not found, there is 1, 2",
+    })
+  })
+})
+
+test('close lets go of every session once', async () => {
+  const sessions = { 'm/1': new FakeSession(), 'm/2': new FakeSession() }
+  const { lanes, load } = stage({ ...sessions, 'm/3': BROKEN })
+  await load('m/1', 'm/2', 'm/3')
+  await lanes.close()
+  expect(Object.values(sessions).map(({ closed }) => closed)).toEqual([1, 1])
+  expect(lanes.index()).toEqual([])
+})
+
+test.each([
+  ['cpu', 'inline'],
+  ['cuda', 'thread'],
+])('a session on %s runs its quick runs on: %s', async (provider, place) => {
+  const session = new FakeSession()
+  session.runMs = 0.01
+  const { lanes } = stage({ 'm/1': session })
+  await lanes.load(lanePlan('m', '1', provider))
+  for (let run = 0; run < 33; run += 1) {
+    const inputs = [tensor('INPUT0', 'UINT8', [1], [run])]
+    const result = await lanes.find('m', '1').infer({ inputs, outputs: undefined, signal: undefined })
+    result.release()
+  }
+  expect(session.runs.at(-1)?.place).toBe(place as 'inline')
+})
+
+describe('engine', () => {
+  test('admits as many as it may, refuses one more, and admits again when one has left', () => {
+    const engine = new Engine({ lanes: stage({}).lanes, requestsMax: 2 })
+    engine.enter()
+    engine.enter()
+    expect(engine.requests).toBe(2)
+    expect(refusal(() => engine.enter())).toEqual({
+      code: 'queue_full',
+      message: 'Cannot admit request: 2 are in flight, at most 2',
+    })
+    expect(engine.requests).toBe(2)
+    engine.leave()
+    expect(engine.requests).toBe(1)
+    engine.enter()
+    expect(refusal(() => engine.enter()).code).toBe('queue_full')
+  })
+})
