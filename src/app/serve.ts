@@ -1,7 +1,7 @@
 import type { Server } from 'bun'
 import { type Config, loadConfig } from '../config/config.ts'
 import { readEnvironment } from '../config/environment.ts'
-import { createApp } from '../http/app.ts'
+import { createHandler } from '../http/app.ts'
 import { Engine } from '../inference/engine.ts'
 import { Lanes } from '../inference/lanes.ts'
 import { systemClock } from '../kit/clock.ts'
@@ -40,8 +40,16 @@ export async function runServe(options: ServeOptions, print: (line: string) => v
     runsMax: backend.threads,
   })
   const engine = new Engine({ lanes, requestsMax: config.inference.requests_max })
-  const settings = await loadModels(options.models, lanes, config.inference.queue_items_max)
-  const server = listen({ options, config, engine, clientHints: (model) => settings.get(model)?.client })
+  // Before the models are loaded: engines may take minutes to build, and until then the box is alive, if not ready.
+  let settings: Awaited<ReturnType<typeof loadModels>> | undefined
+  const server = listen({
+    options,
+    config,
+    engine,
+    isStarted: () => settings !== undefined,
+    clientHints: (model) => settings?.get(model)?.client,
+  })
+  settings = await loadModels(options.models, lanes, config.inference.queue_items_max)
   announce(server, lanes, print)
   log.info('app.serving', { url: server.url.href, runtime: backend.name, threads: backend.threads })
 
@@ -57,16 +65,18 @@ function listen(from: {
   options: ServeOptions
   config: Config
   engine: Engine
+  isStarted: () => boolean
   clientHints: (model: string) => unknown
 }): Server<undefined> {
   const { http } = from.config
   const hostname = from.options.host ?? http.host
   const port = from.options.port ?? http.port
-  const app = createApp({
+  const handle = createHandler({
     engine: from.engine,
     serverName: http.server_name,
     serverVersion: BUILD.version,
     bodyBytesMax: http.body_bytes_max,
+    isStarted: from.isStarted,
     clientHints: from.clientHints,
   })
   try {
@@ -76,7 +86,7 @@ function listen(from: {
       idleTimeout: IDLE_SECONDS_MAX,
       // Ours answers with words; Bun's would close the connection without any before ours is asked.
       maxRequestBodySize: Number.MAX_SAFE_INTEGER,
-      fetch: (request) => app.fetch(request),
+      fetch: handle,
     })
   } catch (cause) {
     throw new EdgeError(

@@ -3,6 +3,7 @@ import type { Engine } from '../inference/engine.ts'
 import { BugError, EdgeError, ERROR_CODES } from '../kit/errors.ts'
 import { type Logger, logger } from '../kit/log.ts'
 import { answerInfer } from './infer.ts'
+import { matchInfer } from './infer-route.ts'
 import { modelMetadata, serverMetadata } from './metadata.ts'
 import { writeMetrics } from './metrics.ts'
 import { modelStatistics } from './statistics.ts'
@@ -12,6 +13,8 @@ export interface AppOptions {
   readonly serverName: string
   readonly serverVersion: string
   readonly bodyBytesMax: number
+  /** False until every model of the folder has been loaded, or has failed to. */
+  readonly isStarted: () => boolean
   /** What a model's `config.toml` says under `[client]`. */
   readonly clientHints: (model: string) => unknown
 }
@@ -72,6 +75,16 @@ function withVersion(method: 'GET' | 'POST', base: string, rest: string, handler
   return [base, `${base}/versions/:version`].map((start) => [method, `${start}${rest}`, handler])
 }
 
+/** All requests: those for an answer of a model straight to it, all others through the router. */
+export function createHandler(options: AppOptions): (request: Request) => Response | Promise<Response> {
+  const app = createApp(options)
+  return (request) => {
+    const route = request.method === 'POST' ? matchInfer(request.url) : undefined
+    if (route === undefined) return app.fetch(request)
+    return answerInfer(request, route, options).catch((error: unknown) => errorResponse(error, LOG))
+  }
+}
+
 /** The text format of Prometheus, version 0.0.4. */
 function metricsResponse(engine: Engine): Response {
   return new Response(writeMetrics(engine), {
@@ -80,9 +93,8 @@ function metricsResponse(engine: Engine): Response {
 }
 
 /** KServe's SDK reads `ready`, the protocol's text says `live`: both are there. */
-function serverReady(c: Context, { engine }: AppOptions): Response {
-  const waiting = engine.lanes.index().filter(({ state }) => state === 'LOADING')
-  const isReady = waiting.length === 0
+function serverReady(c: Context, { engine, isStarted }: AppOptions): Response {
+  const isReady = isStarted() && engine.lanes.index().every(({ state }) => state !== 'LOADING')
   return c.json({ live: true, ready: isReady }, isReady ? 200 : 400)
 }
 

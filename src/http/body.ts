@@ -6,9 +6,19 @@ import { EdgeError, messageOf } from '../kit/errors.ts'
 export async function readBody(request: Request, bytesMax: number): Promise<ArrayBuffer> {
   const announced = request.headers.get('content-length')
   if (announced !== null && Number(announced) > bytesMax) throw tooLarge(`${announced} bytes`, bytesMax)
-  const raw = announced === null ? await readStream(request.body, bytesMax) : await request.arrayBuffer()
-  const encoding = request.headers.get('content-encoding')
-  return encoding === null || encoding === 'identity' ? raw : await decompress(raw, { encoding, bytesMax })
+  const raw = await readRaw(request, announced === null ? bytesMax : undefined)
+  const encoding = request.headers.get('content-encoding')?.trim().toLowerCase() ?? 'identity'
+  return encoding === 'identity' ? raw : await decompress(raw, { encoding, bytesMax })
+}
+
+/** As it comes over the line; without a limit the length has been announced, and the server holds the client to it. */
+async function readRaw(request: Request, bytesMax: number | undefined): Promise<ArrayBuffer> {
+  try {
+    return bytesMax === undefined ? await request.arrayBuffer() : await readStream(request.body, bytesMax)
+  } catch (cause) {
+    if (!request.signal.aborted || cause instanceof EdgeError) throw cause
+    throw new EdgeError('cancelled', 'Cannot read the body: the client has gone away', { cause })
+  }
 }
 
 /** Without a Content-Length (chunked, or no body at all) the length shows only as it arrives. */
@@ -46,7 +56,7 @@ async function decompress(
   raw: ArrayBuffer,
   how: { encoding: string; bytesMax: number },
 ): Promise<ArrayBuffer> {
-  const run = DECOMPRESS.get(how.encoding.trim().toLowerCase())
+  const run = DECOMPRESS.get(how.encoding)
   if (run === undefined) {
     throw new EdgeError(
       'encoding_unsupported',

@@ -34,7 +34,7 @@ export function decodeInferRequest(body: ArrayBuffer, headerLength: string | nul
   const parameters = asParameters(root['parameters'], 'The request')
   const binary = new BinaryPart(new Uint8Array(body, jsonBytes))
   const inputs = asArray(root['inputs'], '"inputs"').map((input, index) =>
-    decodeInput(input, { index, binary }),
+    decodeInput(input, { index, jsonBytes, binary }),
   )
   binary.expectEnd()
   const isBinaryOutput = asBoolean(parameters['binary_data_output'], 'binary_data_output') ?? false
@@ -75,7 +75,7 @@ class BinaryPart {
   }
 }
 
-function decodeInput(value: unknown, from: { index: number; binary: BinaryPart }): Tensor {
+function decodeInput(value: unknown, from: { index: number; jsonBytes: number; binary: BinaryPart }): Tensor {
   const input = asObject(value, `inputs[${from.index}]`)
   const name = input['name']
   if (typeof name !== 'string' || name === '')
@@ -91,6 +91,12 @@ function decodeInput(value: unknown, from: { index: number; binary: BinaryPart }
   if ((binarySize === undefined) === (data === undefined)) {
     throw invalid(
       `Cannot decode input "${name}": it has ${data === undefined ? 'neither' : 'both'} "data" and binary_data_size, expected one`,
+    )
+  }
+  // Before memory is taken for them: no element is shorter than a byte of JSON.
+  if (data !== undefined && elements > from.jsonBytes) {
+    throw invalid(
+      `Cannot decode input "${name}": its shape has ${elements} elements, more than ${from.jsonBytes} bytes of JSON can hold`,
     )
   }
   const bytes =

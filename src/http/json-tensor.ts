@@ -126,7 +126,7 @@ function fillBooleans(from: JsonData, into: Uint8Array): void {
 }
 
 function flatten(from: JsonData): unknown[] {
-  const flat: unknown[] = from.data.flat(JSON_DEPTH_MAX)
+  const flat: unknown[] = from.data.flat(JSON_DEPTH_MAX - 1)
   if (flat.some(Array.isArray)) throw refuseDepth(from)
   if (flat.length !== from.elements) {
     throw refuse(from, `"data" holds ${flat.length} elements, its shape has ${from.elements}`)

@@ -1,5 +1,6 @@
 import { EdgeError } from '../kit/errors.ts'
 import type { Signature, Tensor, TensorSpec } from '../runtime/backend.ts'
+import { elementCount } from '../runtime/datatypes.ts'
 
 interface Claim {
   /** "model/version", for the message. */
@@ -83,12 +84,29 @@ function checkBatch(
       `inference request batch-size must be <= ${batchSizeMax} and at least 1, input "${first?.name}" has ${size}`,
     )
   }
+  for (const tensor of inputs) if (tensor.datatype === 'BYTES') checkStrings(lane, tensor)
   const other = inputs.find((tensor) => tensor.shape[0] !== size)
   if (other === undefined) return
   refuse(
     lane,
     `input '${other.name}' batch size does not match other inputs: ${other.shape[0]}, expected ${size}`,
   )
+}
+
+/** Strings lie one after the other in a batch: a length that is wrong would read on in somebody else's. */
+function checkStrings(lane: string, { name, shape, bytes }: Tensor): void {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+  const count = elementCount(shape)
+  let at = 0
+  for (let index = 0; index < count; index += 1) {
+    at += at + 4 <= bytes.length ? 4 + view.getUint32(at, true) : 4
+    if (at > bytes.length) {
+      refuse(lane, `input "${name}": string ${index} of ${count} ends beyond the ${bytes.length} bytes`)
+    }
+  }
+  if (at < bytes.length) {
+    refuse(lane, `input "${name}": ${bytes.length - at} bytes are left over after ${count} strings`)
+  }
 }
 
 function refuseNames(lane: string, signature: Signature, inputs: readonly Tensor[]): EdgeError {

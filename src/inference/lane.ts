@@ -96,6 +96,8 @@ export class Lane {
   infer(request: LaneRequest): Promise<LaneResult> {
     const answer = this.#answer(request)
     if (!this.#options.scheduling.preserveOrdering) return answer
+    // It may fail long before its turn: until then nobody listens, and that would end the process.
+    answer.catch(() => undefined)
     const inOrder = this.#lastAnswer.then(() => answer)
     this.#lastAnswer = inOrder.catch(() => undefined)
     return inOrder

@@ -62,36 +62,68 @@ export class Lanes {
     this.#log.error('inference.model_unavailable', { model, version, reason })
   }
 
-  /** Loads a version beside all others; its failure is a state, not an exception. */
-  async load(plan: LanePlan): Promise<void> {
+  /**
+   * Loads a version beside all others, and beside itself when it is being served already: the new lane takes over once
+   * it is ready, the old one finishes what it has. What goes wrong is a state and the result, not an exception; a
+   * version that was served goes on being served.
+   */
+  async load(plan: LanePlan): Promise<LaneStatus> {
     const { model, version } = plan
+    const before = this.#models.get(model)?.entries.get(version)?.lane
     const began = this.#options.clock.elapsed()
-    this.#set({ model, version, state: 'LOADING', reason: 'loading' }, undefined)
+    if (before === undefined) this.#set({ model, version, state: 'LOADING', reason: 'loading' }, undefined)
     try {
-      const session = await this.#open(plan)
-      const { clock, runsMax } = this.#options
-      const mayRunInline = plan.session.providers.every(({ name }) => name === 'cpu')
-      const instances = plan.instances === 0 ? runsMax : plan.instances
-      const lane = new Lane({
-        model,
-        version,
-        session,
-        clock,
-        scheduling: plan.scheduling,
-        runsMax: instances,
-        mayRunInline,
-      })
+      const lane = this.#createLane(plan, await this.#open(plan))
       this.#set({ model, version, state: 'READY', reason: '' }, lane)
       const loadMs = Math.round(this.#options.clock.elapsed() - began)
       this.#log.info('inference.lane_ready', {
         model,
         version,
         load_ms: loadMs,
-        providers: session.providers,
+        providers: lane.session.providers,
       })
+      if (before !== undefined) await before.close()
     } catch (error) {
-      this.note(model, version, messageOf(error))
+      if (before === undefined) this.note(model, version, messageOf(error))
+      else {
+        const reason = `serving what was loaded before, loading again failed: ${messageOf(error)}`
+        this.#set({ model, version, state: 'READY', reason }, before)
+        this.#log.error('inference.reload_failed', { model, version, reason })
+      }
     }
+    return this.#status(model, version)
+  }
+
+  /** Takes no more requests for a version, answers those it has, and lets go of it. */
+  async unload(model: string, version: string): Promise<void> {
+    const lane = this.#models.get(model)?.entries.get(version)?.lane
+    if (lane === undefined) return
+    this.#set({ model, version, state: 'UNLOADING', reason: 'unloading' }, undefined)
+    await lane.close()
+    // Somebody may have loaded it again meanwhile.
+    if (this.#status(model, version).state === 'UNLOADING') {
+      this.#set({ model, version, state: 'UNAVAILABLE', reason: 'unloaded' }, undefined)
+    }
+    this.#log.info('inference.lane_unloaded', { model, version })
+  }
+
+  #createLane(plan: LanePlan, session: Session): Lane {
+    const { model, version, scheduling } = plan
+    const { clock, runsMax } = this.#options
+    return new Lane({
+      model,
+      version,
+      session,
+      clock,
+      scheduling,
+      runsMax: plan.instances === 0 ? runsMax : plan.instances,
+      mayRunInline: plan.session.providers.every(({ name }) => name === 'cpu'),
+    })
+  }
+
+  #status(model: string, version: string): LaneStatus {
+    const entry = this.#models.get(model)?.entries.get(version)
+    return entry?.status ?? { model, version, state: 'UNKNOWN', reason: 'not known' }
   }
 
   async #open(plan: LanePlan): Promise<Session> {

@@ -14,7 +14,7 @@ export function compareVersions(a: string, b: string): number {
     if (order !== 0) return order
   }
   // Equal by value, like "1" and "01": any order will do as long as it is always the same.
-  return a.length - b.length
+  return a.length - b.length || (a < b ? -1 : a > b ? 1 : 0)
 }
 
 function comparePieces(a: string | undefined, b: string | undefined): number {

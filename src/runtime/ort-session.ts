@@ -8,8 +8,8 @@ import { RunCall, type RunTarget } from './run-call.ts'
 import { readMetadata, readSignature } from './signature.ts'
 import type { CallOutcome, Threads } from './threads.ts'
 
-/** Calls kept for reuse; more are made when more run at once, and thrown away afterwards. */
-const SPARE_CALLS_MAX = 16
+/** Calls kept for reuse; more are made when more are under way at once, and thrown away afterwards. */
+const SPARE_CALLS_MAX = 64
 
 export interface OrtSessionParts {
   readonly ort: Ort

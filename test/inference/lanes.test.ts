@@ -16,7 +16,7 @@ function stage(sessions: Readonly<Record<string, FakeSession | Error | Promise<F
   const load = async (...ids: string[]) => {
     for (const id of ids) await lanes.load(lanePlan(...(id.split('/') as [string, string])))
   }
-  return { lanes, load }
+  return { lanes, load, backend }
 }
 
 const BROKEN = new EdgeError('model_invalid', 'Cannot load: the graph\nis broken')
@@ -158,5 +158,73 @@ describe('engine', () => {
     expect(engine.requests).toBe(1)
     engine.enter()
     expect(refusal(() => engine.enter()).code).toBe('queue_full')
+  })
+})
+
+describe('loading a version that is being served', () => {
+  const ask = (lanes: Lanes, value: number) =>
+    lanes
+      .find('m', '1')
+      .infer({ inputs: [tensor('INPUT0', 'UINT8', [1], [value])], outputs: undefined, signal: undefined })
+
+  test('the new one takes over, and the old one answers what it has before it goes', async () => {
+    const old = new FakeSession()
+    const { lanes, load, backend } = stage({ 'm/1': old })
+    await load('m/1')
+    old.isHeld = true
+    const pending = ask(lanes, 1)
+    const next = new FakeSession()
+    backend.sessions.set('m/1', next)
+    const loading = load('m/1')
+    await Bun.sleep(0)
+    ;(await ask(lanes, 2)).release()
+    expect([next.runs.length, old.closed]).toEqual([1, 0])
+    old.finish()
+    ;(await pending).release()
+    await loading
+    expect([old.closed, next.closed]).toEqual([1, 0])
+  })
+
+  test('one that cannot be loaded leaves the old one serving, and the index says so', async () => {
+    const old = new FakeSession()
+    const { lanes, load, backend } = stage({ 'm/1': old })
+    await load('m/1')
+    backend.sessions.set('m/1', BROKEN)
+    await load('m/1')
+    expect(lanes.index()).toEqual([
+      {
+        model: 'm',
+        version: '1',
+        state: 'READY',
+        reason: 'serving what was loaded before, loading again failed: Cannot load: the graph is broken',
+      },
+    ])
+    ;(await ask(lanes, 3)).release()
+    expect(old.closed).toBe(0)
+  })
+})
+
+describe('unloading', () => {
+  test('refuses what comes, answers what is there, and is then unavailable', async () => {
+    const session = new FakeSession()
+    const { lanes, load } = stage({ 'm/1': session, 'm/2': new FakeSession() })
+    await load('m/1', 'm/2')
+    session.isHeld = true
+    const inputs = [tensor('INPUT0', 'UINT8', [1], [1])]
+    const pending = lanes.find('m', '1').infer({ inputs, outputs: undefined, signal: undefined })
+    const unloading = lanes.unload('m', '1')
+    expect(refusal(() => lanes.find('m', '1')).message).toContain('UNLOADING')
+    expect(lanes.find('m', undefined).version).toBe('2')
+    session.finish()
+    ;(await pending).release()
+    await unloading
+    expect(lanes.index()[0]).toEqual({ model: 'm', version: '1', state: 'UNAVAILABLE', reason: 'unloaded' })
+    expect(session.closed).toBe(1)
+  })
+
+  test('what is not loaded is nothing to do', async () => {
+    const { lanes } = stage({})
+    await lanes.unload('m', '1')
+    expect(lanes.index()).toEqual([])
   })
 })

@@ -3,7 +3,7 @@ import fc from 'fast-check'
 import { LaneQueue, type Queued } from '../../src/inference/queue.ts'
 import type { QueuePolicy, Scheduling } from '../../src/inference/scheduling.ts'
 import { EdgeError } from '../../src/kit/errors.ts'
-import { plainScheduling } from '../kit/fake-session.ts'
+import { scheduling } from '../kit/fake-session.ts'
 import { SEED } from '../kit/seed.ts'
 
 interface Item extends Queued {
@@ -29,8 +29,12 @@ function leave(model: Model, gone: readonly Item[]): void {
   model.delayed = model.delayed.filter((item) => !gone.includes(item))
 }
 
+function bounded(itemsMax: number): Scheduling {
+  return scheduling({ defaultPolicy: { ...scheduling().defaultPolicy, itemsMax } })
+}
+
 function levels(itemsMax: number): Scheduling {
-  const plain = plainScheduling(itemsMax)
+  const plain = bounded(itemsMax)
   const delaying: QueuePolicy = { ...plain.defaultPolicy, timeoutAction: 'delay' }
   return { ...plain, priorityLevels: LEVELS.length, policies: new Map([[DELAYING, delaying]]) }
 }
@@ -162,14 +166,11 @@ describe('the bound', () => {
   const waiting = (name: number, level = 1): Item => ({ name, level, deadlineMs: Number.POSITIVE_INFINITY })
 
   test('takes one at it, refuses one past it, and takes one again after the next has left', () => {
-    const queue = new LaneQueue<Item>('m/1', plainScheduling(2))
+    const queue = new LaneQueue<Item>('m/1', bounded(2))
     queue.push(waiting(1))
     queue.push(waiting(2))
     expect(() => queue.push(waiting(3))).toThrow(
-      new EdgeError(
-        'queue_full',
-        'Cannot infer with "m/1": Exceeds maximum queue size: 2 wait, at most 2',
-      ),
+      new EdgeError('queue_full', 'Cannot infer with "m/1": Exceeds maximum queue size: 2 wait, at most 2'),
     )
     expect(queue.take(1)).toEqual([waiting(1)])
     queue.push(waiting(4))

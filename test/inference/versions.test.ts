@@ -46,6 +46,7 @@ describe('the order of versions', () => {
     [['20240601', '20231231']],
     [['v10', 'v2', '3']],
     [['01', '1', '0']],
+    [['1.01', '01.1', '01', '1']],
   ])('latest first: %p', (latestFirst) => {
     expect([...latestFirst].sort(compareVersions).reverse()).toEqual(latestFirst)
   })
@@ -67,6 +68,8 @@ describe('the policy', () => {
 
   test.each([
     ['latest', ['10']],
+    [{ latest: 2 }, ['9', '10']],
+    [{ latest: 4 }, ['2', '9', '10']],
     ['all', ['2', '9', '10']],
     [
       ['10', '2'],
