@@ -81,6 +81,40 @@ describe('inputs', () => {
   })
 })
 
+describe('strings that are to share a run', () => {
+  const texts: Signature = {
+    inputs: [spec('text', 'BYTES', [-1, 1])],
+    outputs: [],
+    unsupportedOutputs: [],
+  }
+  const check = (batchSizeMax: number, bytes: readonly number[], shape = [1, 1]) =>
+    checkInputs({ lane: 'm/1', signature: texts, batchSizeMax }, [tensor('text', 'BYTES', shape, bytes)])
+
+  test.each<[readonly number[], number[]]>([
+    [
+      [0, 0, 0, 0],
+      [1, 1],
+    ],
+    [
+      [1, 0, 0, 0, 65, 0, 0, 0, 0],
+      [2, 1],
+    ],
+  ])('%p is taken', (bytes, shape) => {
+    expect(() => check(4, bytes, shape)).not.toThrow()
+  })
+
+  test.each<[readonly number[], string]>([
+    [[5, 0, 0, 0], 'string 0 of 1 ends beyond the 4 bytes'],
+    [[0, 0, 0], 'string 0 of 1 ends beyond the 3 bytes'],
+    [[255, 255, 255, 255, 65], 'string 0 of 1 ends beyond the 5 bytes'],
+    [[1, 0, 0, 0, 65, 5, 0, 0, 0], '4 bytes are left over after 1 strings'],
+  ])('%p would reach into those of others: refused', (bytes, message) => {
+    expect(messageOf(() => check(4, bytes))).toBe(`Cannot infer with "m/1": input "text": ${message}`)
+    // By itself it can harm nobody, and the runtime refuses it.
+    expect(() => check(0, bytes)).not.toThrow()
+  })
+})
+
 describe('outputs', () => {
   test('all that can be answered unless some are named, those in their order', () => {
     expect(chooseOutputs(claim, undefined)).toEqual(['boxes', 'scores'])

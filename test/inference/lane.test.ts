@@ -252,6 +252,25 @@ describe('in line', () => {
   })
 })
 
+describe('answers in order', () => {
+  test('wait for those before them, and so does a refusal, which harms nobody until then', async () => {
+    const { session, infer } = stage({ scheduling: scheduling({ preserveOrdering: true }), runsMax: 2 })
+    session.isHeld = true
+    const first = infer(1)
+    const refused = codeOf(infer(2, AbortSignal.abort()))
+    const watched = watch(refused)
+    const third = infer(3)
+    const last = watch(third)
+    session.finishLast()
+    await settle()
+    expect([watched.hasEnded, last.hasEnded]).toEqual([false, false])
+    session.finish()
+    await first
+    expect(await refused).toBe('cancelled')
+    expect((await third).outputs[0]?.bytes[0]).toBe(3)
+  })
+})
+
 describe('close', () => {
   test('with nothing inside closes the session at once, and refuses what comes', async () => {
     const { lane, session, infer } = stage()

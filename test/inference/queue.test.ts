@@ -81,13 +81,13 @@ class Step implements fc.Command<Model, LaneQueue<Item>> {
   }
 }
 
-const item = fc.record({
+const anyItem = fc.record({
   name: fc.nat(1_000_000),
   level: fc.constantFrom(...LEVELS),
   deadlineMs: fc.oneof(fc.nat(100), fc.constant(Number.POSITIVE_INFINITY)),
 })
 
-const push = item.map(
+const push = anyItem.map(
   (pushed) =>
     new Step(
       `push ${JSON.stringify(pushed)}`,

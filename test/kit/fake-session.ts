@@ -83,6 +83,13 @@ export class FakeSession implements Session {
     this.#take().finish()
   }
 
+  /** Ends the newest run that is held. */
+  finishLast(): void {
+    this.#held.reverse()
+    this.finish()
+    this.#held.reverse()
+  }
+
   fail(error: Error): void {
     this.#take().fail(error)
   }

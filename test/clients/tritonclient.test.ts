@@ -1,0 +1,70 @@
+/** Clients from PyPI, as they are, against the compiled binary. */
+import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
+import { join } from 'node:path'
+import { BINARY, createFolder, type Running, startServing, writeModel } from '../kit/binary.ts'
+import * as zoo from '../kit/model-zoo.ts'
+import { checksIn, missingPython, runChecks } from './python.ts'
+
+const missing = missingPython()
+if (missing !== undefined) console.warn(`The Python clients are not tested: ${missing}`)
+
+/** Not built yet: what comes instead. A check that begins to pass fails here, and leaves the list. */
+const EXPECTED_MISSING: Readonly<Record<string, RegExp>> = {}
+
+const SCRIPTS = [
+  ['tritonclient.http', 'triton_sync.py'],
+  ['tritonclient.http.aio', 'triton_aio.py'],
+  ["KServe's InferenceRESTClient", 'kserve_client.py'],
+] as const
+
+const MODELS: Readonly<Record<string, Uint8Array>> = {
+  simple: zoo.simple(),
+  'to-unload': zoo.simple(),
+  'of-bytes': zoo.stringIdentity(),
+  'of-fp16': zoo.identity('FLOAT16'),
+  'of-bf16': zoo.identity('BFLOAT16'),
+  'of-fp32': zoo.identity('FLOAT'),
+  'of-fp64': zoo.identity('DOUBLE'),
+  'of-int64': zoo.identity('INT64'),
+  'of-uint64': zoo.identity('UINT64'),
+  'of-bool': zoo.identity('BOOL'),
+  broken: new Uint8Array(0),
+}
+
+describe.skipIf(missing !== undefined)('a client of its own', () => {
+  let folder: Awaited<ReturnType<typeof createFolder>>
+  let server: Running
+
+  beforeAll(async () => {
+    folder = await createFolder()
+    const models = join(folder.path, 'models')
+    for (const [name, onnx] of Object.entries(MODELS)) await writeModel(models, name, { onnx })
+    server = await startServing(folder.path, {
+      command: [BINARY, 'serve', '--models', models, '--port', '0'],
+    })
+  }, 60_000)
+
+  afterAll(async () => {
+    expect(await server.stop()).toBe(0)
+    await folder.remove()
+  })
+
+  describe.each(SCRIPTS)('%s', (_, script) => {
+    let results: ReadonlyMap<string, string | null>
+
+    beforeAll(async () => {
+      const env = { MODEL_FILE: join(folder.path, 'models/simple/1/model.onnx'), HOME: folder.path }
+      results = await runChecks(script, { url: server.url, env })
+    }, 60_000)
+
+    test.each(checksIn(script))('%s', (name) => {
+      const says = EXPECTED_MISSING[name]
+      if (says === undefined) expect(results.get(name)).toBeNull()
+      else expect(`${results.get(name)}`).toMatch(says)
+    })
+
+    test('every check was made', () => {
+      expect([...results.keys()]).toEqual(checksIn(script))
+    })
+  })
+})
