@@ -10,18 +10,27 @@ interface Claim {
   readonly batchSizeMax?: number
 }
 
-/** Refuses what the model cannot take, and says what it can. */
+/**
+ * Refuses what the model cannot take, and says what it can. Every request comes through here, most of them with the
+ * inputs in the model's own order: no map or set is made for those.
+ */
 export function checkInputs({ lane, signature, batchSizeMax = 0 }: Claim, inputs: readonly Tensor[]): void {
-  const specs = new Map(signature.inputs.map((spec) => [spec.name, spec]))
-  const seen = new Set<string>()
-  for (const tensor of inputs) {
-    const spec = specs.get(tensor.name)
+  const specs = signature.inputs
+  for (let index = 0; index < inputs.length; index += 1) {
+    const tensor = inputs[index] as Tensor
+    const spec =
+      specs[index]?.name === tensor.name ? specs[index] : specs.find(({ name }) => name === tensor.name)
     if (spec === undefined) throw refuseNames(lane, signature, inputs)
-    if (seen.has(tensor.name)) refuse(lane, `input "${tensor.name}" is there twice, expected once`)
-    seen.add(tensor.name)
-    checkTensor({ lane, spec, hasBatch: batchSizeMax > 0 }, tensor)
+    for (let before = 0; before < index; before += 1) {
+      if (inputs[before]?.name !== tensor.name) continue
+      refuse(lane, `input "${tensor.name}" is there twice, expected once`)
+    }
+    checkTensor(lane, spec, tensor, batchSizeMax > 0)
   }
-  const isComplete = signature.inputs.every((spec) => spec.isOptional || seen.has(spec.name))
+  // None is unknown and none is twice: as many as the model has are all of them.
+  const isComplete =
+    inputs.length === specs.length ||
+    specs.every((spec) => spec.isOptional || inputs.some(({ name }) => name === spec.name))
   if (!isComplete) throw refuseNames(lane, signature, inputs)
   if (batchSizeMax > 0) checkBatch({ lane, batchSizeMax }, inputs)
 }
@@ -54,21 +63,20 @@ export function describeSpec(spec: TensorSpec): string {
   return `${spec.datatype} [${dimensions.join(',')}]`
 }
 
-function checkTensor(
-  { lane, spec, hasBatch }: { lane: string; spec: TensorSpec; hasBatch: boolean },
-  tensor: Tensor,
-): void {
+function checkTensor(lane: string, spec: TensorSpec, tensor: Tensor, hasBatch: boolean): void {
+  if (tensor.datatype === spec.datatype && fitsShape(spec.shape, tensor.shape, hasBatch)) return
   const came = `${tensor.datatype} [${tensor.shape.join(',')}]`
-  const fits =
-    tensor.datatype === spec.datatype &&
-    (spec.shape === undefined ||
-      (spec.shape.length === tensor.shape.length &&
-        spec.shape.every((dimension, axis) => {
-          // A batch of any size is made to fit, by joining it with others or by padding.
-          const isOpen = dimension === -1 || (hasBatch && axis === 0)
-          return isOpen || dimension === tensor.shape[axis]
-        })))
-  if (!fits) refuse(lane, `input "${tensor.name}" is ${came}, expected ${describeSpec(spec)}`)
+  refuse(lane, `input "${tensor.name}" is ${came}, expected ${describeSpec(spec)}`)
+}
+
+function fitsShape(wanted: TensorSpec['shape'], came: readonly number[], hasBatch: boolean): boolean {
+  if (wanted === undefined) return true
+  if (wanted.length !== came.length) return false
+  // A batch of any size is made to fit, by joining it with others or by padding.
+  for (let axis = hasBatch ? 1 : 0; axis < wanted.length; axis += 1) {
+    if (wanted[axis] !== -1 && wanted[axis] !== came[axis]) return false
+  }
+  return true
 }
 
 /** Triton's words, which its clients' tests look for. */

@@ -54,6 +54,8 @@ interface Job {
 export class Lane {
   readonly model: string
   readonly version: string
+  /** "model/version" */
+  readonly id: string
   readonly session: Session
   readonly #options: LaneOptions
   readonly #queue: LaneQueue<Job>
@@ -61,6 +63,7 @@ export class Lane {
   readonly #statistics = new Statistics()
   /** Items that the model insists on in its first dimension; 0 when any number will do. */
   readonly #staticBatch: number
+  readonly #allOutputs: readonly string[]
   #running = 0
   /** Results that were handed out and not released yet. */
   #unreleased = 0
@@ -73,16 +76,13 @@ export class Lane {
   constructor(options: LaneOptions) {
     this.model = options.model
     this.version = options.version
+    this.id = `${options.model}/${options.version}`
     this.session = options.session
     this.#options = options
     this.#queue = new LaneQueue(this.id, options.scheduling)
+    this.#allOutputs = options.session.signature.outputs.map(({ name }) => name)
     const first = options.session.signature.inputs[0]?.shape?.[0] ?? -1
     this.#staticBatch = options.scheduling.batchSizeMax > 0 && first > 0 ? first : 0
-  }
-
-  /** "model/version" */
-  get id(): string {
-    return `${this.model}/${this.version}`
   }
 
   get queued(): number {
@@ -111,15 +111,15 @@ export class Lane {
     const { signature } = this.session
     const { batchSizeMax } = this.#options.scheduling
     checkInputs({ lane: this.id, signature, batchSizeMax }, request.inputs)
-    const outputs = chooseOutputs({ lane: this.id, signature }, request.outputs)
+    const outputs = request.outputs === undefined ? this.#allOutputs : this.#chooseOutputs(request.outputs)
     const run: RunRequest = { inputs: request.inputs, outputs, signal: request.signal }
     const arrivedMs = this.#options.clock.elapsed()
     // Nobody waits and nobody is to be waited for: the shortest way.
     const isDirect = !this.#options.scheduling.isDynamic && this.#staticBatch === 0
-    if (isDirect && this.#running < this.#options.runsMax && this.#queue.size === 0) {
-      return await this.#runAlone(run, arrivedMs)
+    if (!isDirect || this.#running >= this.#options.runsMax || this.#queue.size > 0) {
+      return await this.#enqueue(request, run, arrivedMs)
     }
-    return await this.#enqueue(request, run, arrivedMs)
+    return this.#isInline(run) ? this.#runInline(run, arrivedMs) : await this.#runAlone(run, arrivedMs)
   }
 
   /** Takes no more requests, waits for those it has, and releases the session. */
@@ -196,25 +196,22 @@ export class Lane {
     this.#signalEmpty()
   }
 
+  /** On this thread, from arrival to result without another turn of the event loop. */
+  #runInline(run: RunRequest, arrivedMs: number): LaneResult {
+    try {
+      const result = this.session.runInline(run)
+      return this.#finishAlone(result, run, arrivedMs)
+    } catch (error) {
+      this.#statistics.fail(reasonOf(error), this.#options.clock.elapsed() - arrivedMs)
+      throw error
+    }
+  }
+
   async #runAlone(run: RunRequest, arrivedMs: number): Promise<LaneResult> {
     this.#running += 1
-    this.#unreleased += 1
     try {
-      const { clock } = this.#options
-      const queuedMs = clock.elapsed()
-      const result = await this.#run(run)
-      const endedMs = clock.elapsed()
-      const times = {
-        inputMs: 0,
-        inferMs: result.runMs,
-        outputMs: Math.max(0, endedMs - queuedMs - result.runMs),
-      }
-      const items = this.#options.scheduling.batchSizeMax > 0 ? (run.inputs[0]?.shape[0] ?? 1) : 1
-      this.#statistics.execute(items, times)
-      this.#statistics.succeed(items, { queueMs: queuedMs - arrivedMs, ...times }, clock.now())
-      return { outputs: result.outputs, release: () => this.#release(result) }
+      return this.#finishAlone(await this.session.run(run), run, arrivedMs)
     } catch (error) {
-      this.#unreleased -= 1
       this.#statistics.fail(reasonOf(error), this.#options.clock.elapsed() - arrivedMs)
       throw error
     } finally {
@@ -222,6 +219,19 @@ export class Lane {
       if (this.#queue.size > 0) this.#advance()
       this.#signalEmpty()
     }
+  }
+
+  /** What did not wait for anything but itself. */
+  #finishAlone(result: RunResult, run: RunRequest, arrivedMs: number): LaneResult {
+    const { clock, scheduling } = this.#options
+    this.#place.learn(result.runMs)
+    this.#unreleased += 1
+    const outputMs = Math.max(0, clock.elapsed() - arrivedMs - result.runMs)
+    const times = { queueMs: 0, inputMs: 0, inferMs: result.runMs, outputMs }
+    const items = scheduling.batchSizeMax > 0 ? (run.inputs[0]?.shape[0] ?? 1) : 1
+    this.#statistics.execute(items, times)
+    this.#statistics.succeed(items, times, clock.now())
+    return { outputs: result.outputs, release: () => this.#release(result) }
   }
 
   /** Several jobs in one run, or one that has waited. */
@@ -235,7 +245,8 @@ export class Lane {
     try {
       const run = isPlain ? (jobs[0] as Job).run : this.#mergeJobs(jobs)
       const mergedMs = clock.elapsed()
-      const result = await this.#run(run)
+      const result = this.#isInline(run) ? this.session.runInline(run) : await this.session.run(run)
+      this.#place.learn(result.runMs)
       const total = Math.max(items, this.#staticBatch)
       const shares = isPlain ? [result.outputs] : this.#splitResult(result, { lane: this.id, sizes, total })
       const endedMs = clock.elapsed()
@@ -300,11 +311,12 @@ export class Lane {
     }
   }
 
-  async #run(run: RunRequest): Promise<RunResult> {
-    const isInline = this.#options.mayRunInline && this.#place.isInline(inputBytes(run))
-    const result = isInline ? this.session.runInline(run) : await this.session.run(run)
-    this.#place.learn(result.runMs)
-    return result
+  #isInline(run: RunRequest): boolean {
+    return this.#options.mayRunInline && this.#place.isInline(inputBytes(run))
+  }
+
+  #chooseOutputs(wanted: readonly string[]): string[] {
+    return chooseOutputs({ lane: this.id, signature: this.session.signature }, wanted)
   }
 
   #fail(job: Job, error: unknown, reason: FailureReason): void {
