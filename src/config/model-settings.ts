@@ -15,7 +15,7 @@ const TensorSettings = z.strictObject({
 })
 
 /** A model's `config.toml` or `config.pbtxt`, complete. Without a file everything has its default. */
-export const ModelSettings = z.strictObject({
+const Fields = z.strictObject({
   /** "latest" is the newest one, or { latest = 2 } the two newest; "all"; or the versions by name. */
   version_policy: z
     .union([
@@ -41,6 +41,37 @@ export const ModelSettings = z.strictObject({
   session: SessionSettings.prefault({}),
   /** For `limpet infer`; the data plane only passes it on. */
   client: ClientHints.optional(),
+})
+
+/** What is right by itself may still contradict the rest. */
+export const ModelSettings = Fields.check((context) => {
+  const { batching, max_batch_size } = context.value
+  if (batching === undefined) return
+  const refuse = (field: string, message: string) => {
+    context.issues.push({ code: 'custom', path: ['batching', field], message, input: context.value })
+  }
+  if (max_batch_size === 0) {
+    context.issues.push({
+      code: 'custom',
+      path: ['max_batch_size'],
+      message: 'batching needs a max_batch_size above 0',
+      input: context.value,
+    })
+    return
+  }
+  const large = batching.preferred_batch_sizes.filter((size) => size > max_batch_size)
+  if (large.length > 0)
+    refuse('preferred_batch_sizes', `${large.join(', ')} is above max_batch_size ${max_batch_size}`)
+  const levels = batching.priority_levels
+  if (batching.default_priority_level > levels) {
+    refuse('default_priority_level', `${batching.default_priority_level} is above priority_levels ${levels}`)
+  }
+  if (levels > 0 && batching.default_priority_level === 0) {
+    refuse('default_priority_level', `expected 1 to ${levels}, since there are priority_levels`)
+  }
+  const beyond = Object.keys(batching.priority_queue_policy).filter((level) => Number(level) > levels)
+  if (beyond.length > 0)
+    refuse('priority_queue_policy', `level ${beyond.join(', ')} is above priority_levels ${levels}`)
 })
 
 export type ModelSettings = Readonly<z.infer<typeof ModelSettings>>

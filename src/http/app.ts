@@ -25,7 +25,7 @@ type Route = readonly ['GET' | 'POST', path: string, handler: Handler]
 const RETRY_AFTER_SECONDS = '1'
 
 /** The device's HTTP API: the Open Inference Protocol, in Triton's dialect. All routes are here. */
-export function createApp(options: AppOptions): Hono {
+function createApp(options: AppOptions): Hono {
   const { engine } = options
   const { lanes } = engine
   const named = (c: Context) => ({ model: c.req.param('model') ?? '', version: c.req.param('version') })

@@ -84,8 +84,10 @@ function fillNumbers(from: JsonData, into: Numbers): void {
     for (const element of data) {
       if (typeof element === 'number' && at < from.elements) {
         into[at] = element
-        // What an integer type cannot hold wraps or loses its fraction, and so differs from what came.
-        if (!isFloat && into[at] !== element) throw refuseElement(from, element, at)
+        // What an integer type cannot hold wraps or loses its fraction, and so differs from what came; what a float
+        // type cannot hold becomes infinite.
+        if (isFloat ? isTooLarge(element, into[at]) : into[at] !== element)
+          throw refuseElement(from, element, at)
         at += 1
       } else if (Array.isArray(element)) fill(element, depth + 1)
       else if (typeof element === 'bigint' && isFloat && at < from.elements) {
@@ -97,6 +99,10 @@ function fillNumbers(from: JsonData, into: Numbers): void {
   }
   fill(from.data, 1)
   if (at !== from.elements) throw refuse(from, `"data" holds ${at} elements, its shape has ${from.elements}`)
+}
+
+function isTooLarge(came: number, held: number | undefined): boolean {
+  return (held === Number.POSITIVE_INFINITY || held === Number.NEGATIVE_INFINITY) && Number.isFinite(came)
 }
 
 function fillFloats(from: JsonData, Kind: Float32ArrayConstructor): Float32Array<ArrayBuffer> {

@@ -1,7 +1,8 @@
 import type { Clock } from '../kit/clock.ts'
 import { EdgeError, messageOf } from '../kit/errors.ts'
 import { type Logger, logger } from '../kit/log.ts'
-import type { Backend, ModelSource, Session, SessionOptions } from '../runtime/backend.ts'
+import type { Backend, ModelSource, Session, SessionOptions, Signature } from '../runtime/backend.ts'
+import { DATATYPES } from '../runtime/datatypes.ts'
 import { Lane } from './lane.ts'
 import type { Scheduling } from './scheduling.ts'
 import { compareVersions, latestVersion } from './versions.ts'
@@ -50,6 +51,8 @@ interface Model {
 export class Lanes {
   readonly #options: LanesOptions
   readonly #models = new Map<string, Model>()
+  /** The last change asked for, by "model/version". */
+  readonly #changes = new Map<string, Promise<void>>()
   readonly #log: Logger = logger('inference')
 
   constructor(options: LanesOptions) {
@@ -67,43 +70,64 @@ export class Lanes {
    * it is ready, the old one finishes what it has. What goes wrong is a state and the result, not an exception; a
    * version that was served goes on being served.
    */
-  async load(plan: LanePlan): Promise<LaneStatus> {
+  load(plan: LanePlan): Promise<LaneStatus> {
+    return this.#inTurn(plan.model, plan.version, () => this.#load(plan))
+  }
+
+  /** Takes no more requests for a version, answers those it has, and lets go of it. */
+  unload(model: string, version: string): Promise<void> {
+    return this.#inTurn(model, version, () => this.#unload(model, version))
+  }
+
+  /** One change of a version at a time, in the order in which they were asked for. */
+  #inTurn<T>(model: string, version: string, change: () => Promise<T>): Promise<T> {
+    const key = `${model}/${version}`
+    const before = this.#changes.get(key)
+    const turn = before === undefined ? change() : before.then(change)
+    const settled = turn.then(
+      () => undefined,
+      () => undefined,
+    )
+    this.#changes.set(key, settled)
+    void settled.then(() => {
+      if (this.#changes.get(key) === settled) this.#changes.delete(key)
+    })
+    return turn
+  }
+
+  async #load(plan: LanePlan): Promise<LaneStatus> {
     const { model, version } = plan
     const before = this.#models.get(model)?.entries.get(version)?.lane
     const began = this.#options.clock.elapsed()
     if (before === undefined) this.#set({ model, version, state: 'LOADING', reason: 'loading' }, undefined)
-    try {
-      const lane = this.#createLane(plan, await this.#open(plan))
-      this.#set({ model, version, state: 'READY', reason: '' }, lane)
-      const loadMs = Math.round(this.#options.clock.elapsed() - began)
-      this.#log.info('inference.lane_ready', {
-        model,
-        version,
-        load_ms: loadMs,
-        providers: lane.session.providers,
-      })
-      if (before !== undefined) await before.close()
-    } catch (error) {
-      if (before === undefined) this.note(model, version, messageOf(error))
-      else {
-        const reason = `serving what was loaded before, loading again failed: ${messageOf(error)}`
-        this.#set({ model, version, state: 'READY', reason }, before)
-        this.#log.error('inference.reload_failed', { model, version, reason })
-      }
-    }
+    const session = await this.#open(plan).catch((error: unknown) => {
+      this.#noteFailure(plan, before, messageOf(error))
+      return undefined
+    })
+    if (session === undefined) return this.#status(model, version)
+    this.#set({ model, version, state: 'READY', reason: '' }, this.#createLane(plan, session))
+    const loadMs = Math.round(this.#options.clock.elapsed() - began)
+    this.#log.info('inference.lane_ready', { model, version, load_ms: loadMs, providers: session.providers })
+    await before?.close()
     return this.#status(model, version)
   }
 
-  /** Takes no more requests for a version, answers those it has, and lets go of it. */
-  async unload(model: string, version: string): Promise<void> {
+  #noteFailure({ model, version }: LanePlan, before: Lane | undefined, why: string): void {
+    if (before === undefined) {
+      this.note(model, version, why)
+      return
+    }
+    const reason = `serving what was loaded before, loading again failed: ${why}`
+    this.#set({ model, version, state: 'READY', reason }, before)
+    this.#log.error('inference.reload_failed', { model, version, reason })
+  }
+
+  async #unload(model: string, version: string): Promise<void> {
     const lane = this.#models.get(model)?.entries.get(version)?.lane
     if (lane === undefined) return
     this.#set({ model, version, state: 'UNLOADING', reason: 'unloading' }, undefined)
     await lane.close()
-    // Somebody may have loaded it again meanwhile.
-    if (this.#status(model, version).state === 'UNLOADING') {
-      this.#set({ model, version, state: 'UNAVAILABLE', reason: 'unloaded' }, undefined)
-    }
+    this.#set({ model, version, state: 'UNAVAILABLE', reason: 'unloaded' }, undefined)
     this.#log.info('inference.lane_unloaded', { model, version })
   }
 
@@ -128,7 +152,7 @@ export class Lanes {
 
   async #open(plan: LanePlan): Promise<Session> {
     const session = await this.#options.backend.load(plan.source, plan.session)
-    const problems = plan.check(session)
+    const problems = [...plan.check(session), ...batchProblems(session.signature, plan.scheduling)]
     if (problems.length === 0) return session
     await session.close()
     throw new EdgeError('model_invalid', `Cannot serve "${plan.session.id}": ${problems.join('; ')}`)
@@ -144,7 +168,7 @@ export class Lanes {
     const wanted = version ?? latestVersion(model.entries.keys()) ?? ''
     const entry = model.entries.get(wanted)
     if (entry === undefined) {
-      const known = [...model.entries.keys()].join(', ')
+      const known = [...model.entries.keys()].sort(compareVersions).join(', ')
       throw new EdgeError(
         'model_unknown',
         `Request for unknown model: '${name}' version ${wanted} is not found, there is ${known}`,
@@ -205,4 +229,15 @@ export class Lanes {
 function readyVersions(model: Model | undefined): string[] {
   const ready = [...(model?.entries ?? [])].filter(([, { lane }]) => lane !== undefined)
   return ready.map(([version]) => version).sort(compareVersions)
+}
+
+/** What keeps a model from being run in batches. */
+function batchProblems(signature: Signature, { batchSizeMax }: Scheduling): string[] {
+  if (batchSizeMax === 0) return []
+  return [...signature.inputs, ...signature.outputs].flatMap(({ name, datatype, shape }) => {
+    // Items of half bytes cannot be laid side by side.
+    const isPacked = datatype !== 'BYTES' && DATATYPES[datatype].bits < 8
+    if (isPacked) return `max_batch_size has to be 0: "${name}" is ${datatype}, whose items end within a byte`
+    return shape?.length === 0 ? `max_batch_size has to be 0: "${name}" is a scalar, it has no batch` : []
+  })
 }

@@ -1,3 +1,4 @@
+import { present } from '../kit/assert.ts'
 import { EdgeError } from '../kit/errors.ts'
 import { policyOf, type Scheduling } from './scheduling.ts'
 
@@ -14,6 +15,7 @@ export interface Queued {
 export class LaneQueue<T extends Queued> {
   readonly #scheduling: Scheduling
   readonly #levels: T[][]
+  /** Those that have waited too long but may wait on; still part of their level's bound. */
   readonly #delayed: T[] = []
   readonly #id: string
   #size = 0
@@ -29,12 +31,13 @@ export class LaneQueue<T extends Queued> {
   }
 
   push(item: T): void {
-    const level = this.#levels[item.level - 1] ?? []
+    const level = present(this.#levels[item.level - 1], 'a level is one of the lane')
     const { itemsMax } = policyOf(this.#scheduling, item.level)
-    if (level.length >= itemsMax) {
+    const waiting = level.length + this.#delayed.filter((delayed) => delayed.level === item.level).length
+    if (waiting >= itemsMax) {
       throw new EdgeError(
         'queue_full',
-        `Cannot infer with "${this.#id}": Exceeds maximum queue size: ${level.length} wait, at most ${itemsMax}`,
+        `Cannot infer with "${this.#id}": Exceeds maximum queue size: ${waiting} wait, at most ${itemsMax}`,
       )
     }
     level.push(item)

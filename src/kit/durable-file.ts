@@ -6,7 +6,7 @@ import { dirname } from 'node:path'
  * Two writers at once each write a draft of their own, so the file is one of the two, never a mixture.
  */
 export async function writeDurably(path: string, bytes: Uint8Array, mode = 0o644): Promise<void> {
-  const draft = `${path}.${process.pid}.draft`
+  const draft = `${path}.${crypto.randomUUID()}.draft`
   try {
     const file = await open(draft, 'w', mode)
     try {

@@ -65,7 +65,7 @@ describe.each([
   ['instances', 0, 256],
   ['batching.queue_delay_us_max', 0, 3_600_000_000],
   ['batching.priority_levels', 0, 64],
-  ['batching.default_priority_level', 0, 64],
+  ['batching.default_priority_level', 1, 64],
   ['batching.default_queue_policy.timeout_us', 0, 3_600_000_000],
   ['batching.default_queue_policy.items_max', 0, 65_536],
   ['batching.priority_queue_policy.1.timeout_us', 0, 3_600_000_000],

@@ -161,7 +161,7 @@ describe('infer', () => {
 
   test.each<[string, string, string, number, string]>([
     ['an unknown model', '/v2/models/nothing/infer', REQUEST, 404, 'nothing'],
-    ['an unknown version', '/v2/models/echo/versions/3/infer', REQUEST, 404, 'there is 10, 2, 11'],
+    ['an unknown version', '/v2/models/echo/versions/3/infer', REQUEST, 404, 'there is 2, 10, 11'],
     ['a broken version', '/v2/models/echo/versions/11/infer', REQUEST, 503, 'There is no echo/11'],
     ['a broken model', '/v2/models/broken/infer', REQUEST, 503, 'it holds no version'],
     ['no JSON', '/v2/models/echo/infer', 'x', 400, 'Cannot infer with "echo/10": cannot parse JSON'],

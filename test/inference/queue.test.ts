@@ -92,7 +92,8 @@ const push = anyItem.map(
     new Step(
       `push ${JSON.stringify(pushed)}`,
       (model) => {
-        const before = model.waiting.filter(({ level }) => level === pushed.level)
+        // Those that were put behind still count: they are there.
+        const before = inOrder(model).filter(({ level }) => level === pushed.level)
         if (before.length >= model.itemsMax) return false
         model.waiting.push(pushed)
         return true
