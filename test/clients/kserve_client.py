@@ -27,9 +27,7 @@ def request(binary):
     inputs = [InferInput("INPUT0", [1, 16], "INT32"), InferInput("INPUT1", [1, 16], "INT32")]
     for tensor, data in zip(inputs, [A, B]):
         tensor.set_data_from_numpy(data, binary_data=binary)
-    outputs = [RequestedOutput(name) for name in ["OUTPUT0", "OUTPUT1"]]
-    for output in outputs:
-        output.binary_data = binary
+    outputs = [RequestedOutput(name, {"binary_data": binary}) for name in ["OUTPUT0", "OUTPUT1"]]
     return InferRequest(
         model_name="simple", infer_inputs=inputs, request_id="k-1", request_outputs=outputs
     )

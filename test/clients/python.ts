@@ -1,10 +1,9 @@
 /** The real clients, unmodified, each check of a script with its name. */
-import { existsSync } from 'node:fs'
-import { readFileSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 
 /** Made by `.ci/run`: a virtual environment with requirements.txt in it. */
-export const PYTHON = join(import.meta.dir, '../../.tools/venv/bin/python')
+const PYTHON = join(import.meta.dir, '../../.tools/venv/bin/python')
 const READY = join(import.meta.dir, '../../.tools/venv/requirements.txt')
 const WANTED = join(import.meta.dir, 'requirements.txt')
 

@@ -8,8 +8,20 @@ import { checksIn, missingPython, runChecks } from './python.ts'
 const missing = missingPython()
 if (missing !== undefined) console.warn(`The Python clients are not tested: ${missing}`)
 
+const NOT_FOUND = /\[404\] Not Found$/
 /** Not built yet: what comes instead. A check that begins to pass fails here, and leaves the list. */
-const EXPECTED_MISSING: Readonly<Record<string, RegExp>> = {}
+const EXPECTED_MISSING: Readonly<Record<string, RegExp>> = {
+  'a negative zero keeps its sign in JSON': /negative_zero:\d+: \[0\.\]$/,
+  'a large answer is compressed if the client wants': /None, expected 'gzip'$/,
+  classification: /classification is not supported$/,
+  'model config': NOT_FOUND,
+  'unload and load': NOT_FOUND,
+  "load with the model's file in the request": NOT_FOUND,
+  'system shared memory': NOT_FOUND,
+  'CUDA shared memory is unregistered though there is none': NOT_FOUND,
+  'trace settings': NOT_FOUND,
+  'log settings': NOT_FOUND,
+}
 
 const SCRIPTS = [
   ['tritonclient.http', 'triton_sync.py'],
@@ -31,7 +43,7 @@ const MODELS: Readonly<Record<string, Uint8Array>> = {
   broken: new Uint8Array(0),
 }
 
-describe.skipIf(missing !== undefined)('a client of its own', () => {
+describe.skipIf(missing !== undefined)('the client', () => {
   let folder: Awaited<ReturnType<typeof createFolder>>
   let server: Running
 

@@ -19,6 +19,7 @@ export interface Case {
   readonly inputs: readonly V2Tensor[] | undefined
   readonly outputs: readonly V2Tensor[] | undefined
   readonly path: string
+  readonly operators: readonly string[]
 }
 
 /** What is missing for these tests, in words; undefined where nothing is. */
@@ -58,6 +59,7 @@ async function readCase(name: string, path: string): Promise<Case> {
     path: join(path, 'model.onnx'),
     inputs: await readTensors(join(data, 'input'), inputs),
     outputs: await readTensors(join(data, 'output'), graph?.output ?? []),
+    operators: graph?.node?.map(({ opType }) => opType ?? '') ?? [],
   }
 }
 

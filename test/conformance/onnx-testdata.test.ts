@@ -13,6 +13,7 @@ import {
   CUT_OFF,
   NOT_ANSWERED,
   RANDOM,
+  RANDOM_OPERATORS,
   REFUSED,
   REFUSED_WITHOUT_LOCALE,
 } from './skipped.ts'
@@ -64,6 +65,13 @@ describe.skipIf(missing !== undefined)('the test models of ONNX', () => {
     expect(served.length).toBeGreaterThanOrEqual(SERVED_MIN)
   })
 
+  test('have chance in them where their values are not compared', () => {
+    const withChance = cases.filter(({ operators }) =>
+      operators.some((one) => RANDOM_OPERATORS.includes(one)),
+    )
+    expect(RANDOM.filter((name) => !withChance.some((one) => one.name === name))).toEqual([])
+  })
+
   test('in binary: the answers are the stored ones', async () => {
     const wrong = await askAll(served, async ({ name, inputs, outputs }) => {
       const came = await inferBinary(server.url, name, inputs ?? [])
@@ -71,6 +79,8 @@ describe.skipIf(missing !== undefined)('the test models of ONNX', () => {
       binary.set(name, answer)
       return differenceOfAnswers(answer, outputs ?? [], RANDOM.includes(name))
     })
+    const asked = served.length - NOT_ANSWERED.flatMap(({ models }) => models).length
+    expect(binary.size).toBe(asked)
     for (const name of [...ANSWERED_OTHERWISE, CUT_OFF]) {
       expect(`${name}: ${wrong.get(name)}`).toContain(', expected ')
       wrong.delete(name)

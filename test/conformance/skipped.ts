@@ -141,6 +141,8 @@ export const NOT_ANSWERED: readonly { readonly says: RegExp; readonly models: re
   },
 ]
 
+export const RANDOM_OPERATORS: readonly string[] = ['Bernoulli', 'Dropout', 'RandomUniformLike']
+
 /** Each run draws other numbers, whatever the seed: shapes and datatypes are compared, values are not. */
 export const RANDOM: readonly string[] = [
   'node.test_bernoulli',
