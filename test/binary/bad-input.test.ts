@@ -147,7 +147,7 @@ const WRONG_TENSORS: Case[] = [
     'a shape of a billion elements without them',
     'of-fp32',
     of(input('FP32', '[1000000000]', '[1]')),
-    ['"INPUT0"', '1 element'],
+    ['"INPUT0"', '1000000000 elements', '80 bytes'],
   ],
   ['a shape that is no array', 'of-fp32', of(input('FP32', '3', '[1,2,3]')), ['"INPUT0"', '3', 'an array']],
   ['a missing input', 'simple', of(int32('INPUT0', 1)), ['simple/1', 'missing "INPUT1"']],
