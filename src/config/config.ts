@@ -1,32 +1,30 @@
 import { readFile } from 'node:fs/promises'
 import { z } from 'zod'
 import { EdgeError, messageOf } from '../kit/errors.ts'
+import { HttpSettings } from './http-settings.ts'
 import { parseToml } from './toml.ts'
 
 /** Everything that can be set for a device, with its bounds. Unknown keys are refused. */
 const Config = z.strictObject({
   log_level: z.enum(['error', 'warn', 'info', 'debug']).default('info'),
-  http: z
-    .strictObject({
-      host: z.string().min(1).default('127.0.0.1'),
-      /** 0 lets the system choose a free one. */
-      port: z.int().min(0).max(65_535).default(8000),
-      /** After decompression. Triton's default. */
-      body_bytes_max: z
-        .int()
-        .min(1024)
-        .max(2 ** 31 - 1)
-        .default(64 * 1024 ** 2),
-      /** How the server names itself; some of Triton's example clients insist on "triton". */
-      server_name: z.string().min(1).max(64).default('limpet'),
-    })
-    .prefault({}),
+  http: HttpSettings.prefault({}),
   runtime: z
     .strictObject({
       /** Another libonnxruntime.so than the one inside the binary. */
       library: z.string().min(1).optional(),
       /** Threads that run models; 0 takes one for each core. */
       threads: z.int().min(0).max(256).default(0),
+    })
+    .prefault({}),
+  models: z
+    .strictObject({
+      /**
+       * "explicit": loaded at the start, then by the repository API. "poll": kept in step with the folder. "none": loaded
+       * at the start, and left as they are.
+       */
+      control: z.enum(['explicit', 'poll', 'none']).default('explicit'),
+      /** Between two looks at the folder; a change is taken up at the second look that finds it unchanged. */
+      poll_seconds: z.number().min(0.05).max(86_400).default(15),
     })
     .prefault({}),
   inference: z

@@ -3,6 +3,7 @@ import { BatchingSettings } from './batching-settings.ts'
 import { ClientHints } from './client-hints.ts'
 import { SessionSettings } from './session-settings.ts'
 import { parseToml } from './toml.ts'
+import { parseTritonConfig } from './triton-config.ts'
 
 const TensorSettings = z.strictObject({
   name: z.string().min(1),
@@ -10,7 +11,17 @@ const TensorSettings = z.strictObject({
   datatype: z.string().min(1),
   /** Without the batch dimension when `max_batch_size` is above 0; -1 leaves one open. */
   dims: z.array(z.int().min(-1)),
-  /** A text file beside `config.toml` with a label a line, for the classification extension. */
+})
+
+const InputSettings = TensorSettings.extend({
+  /** How an image lies in the tensor; clients read it from the model's config, nothing here acts on it. */
+  format: z.enum(['none', 'nhwc', 'nchw']).default('none'),
+  /** May be left out of a request. */
+  optional: z.boolean().default(false),
+})
+
+const OutputSettings = TensorSettings.extend({
+  /** A text file beside the config with a label a line, for the classification extension. */
   label_file: z.string().optional(),
 })
 
@@ -36,11 +47,13 @@ const Fields = z.strictObject({
   /** Runs of one version at once; 0 takes one for each run thread. */
   instances: z.int().min(0).max(256).default(0),
   /** What the person who wrote the config believes of the model; checked when it is loaded. */
-  inputs: z.array(TensorSettings).default([]),
-  outputs: z.array(TensorSettings).default([]),
+  inputs: z.array(InputSettings).default([]),
+  outputs: z.array(OutputSettings).default([]),
   session: SessionSettings.prefault({}),
   /** For `limpet infer`; the data plane only passes it on. */
   client: ClientHints.optional(),
+  /** Free words about the model, passed on in its config. */
+  metadata: z.record(z.string(), z.string()).default({}),
 })
 
 /** What is right by itself may still contradict the rest. */
@@ -76,6 +89,9 @@ export const ModelSettings = Fields.check((context) => {
 
 export type ModelSettings = Readonly<z.infer<typeof ModelSettings>>
 
+/** A `config.pbtxt` is Triton's, anything else TOML. */
 export function parseModelSettings(file: { path: string; text: string } | undefined): ModelSettings {
-  return Object.freeze(file === undefined ? ModelSettings.parse({}) : parseToml(ModelSettings, file))
+  if (file === undefined) return Object.freeze(ModelSettings.parse({}))
+  const parse = file.path.endsWith('.pbtxt') ? parseTritonConfig : parseToml
+  return Object.freeze(parse(ModelSettings, file))
 }

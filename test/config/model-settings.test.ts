@@ -32,6 +32,7 @@ test('without a file everything has its default, and so with an empty one', () =
       free_dimensions: {},
       config_entries: {},
     },
+    metadata: {},
   }
   expect(parseModelSettings(undefined) as unknown).toEqual(defaults)
   expect(parse('') as unknown).toEqual(defaults)

@@ -1,0 +1,58 @@
+import type { MessageReader } from './reader.ts'
+import { refuseAll, refuseTrue } from './refusals.ts'
+
+/** The names of Triton's `DataType`, as the Open Inference Protocol has them. */
+const DATATYPES = Object.fromEntries(
+  'BOOL UINT8 UINT16 UINT32 UINT64 INT8 INT16 INT32 INT64 FP16 FP32 FP64 BF16'
+    .split(' ')
+    .map((name) => [`TYPE_${name}`, name])
+    .concat([['TYPE_STRING', 'BYTES']]),
+) as Readonly<Record<string, string>>
+
+const FORMATS = { FORMAT_NONE: 'none', FORMAT_NHWC: 'nhwc', FORMAT_NCHW: 'nchw' } as const
+
+const ONLY_TENSORRT = {
+  is_shape_tensor: 'only TensorRT plans have shape tensors',
+  is_non_linear_format_io: 'only TensorRT plans have such formats',
+}
+
+export function readInput(message: MessageReader) {
+  const input = {
+    ...readTensor(message),
+    format: message.choice('format', FORMATS),
+    optional: message.boolean('optional'),
+  }
+  refuseTrue(message, {
+    ...ONLY_TENSORRT,
+    allow_ragged_batch: 'requests share a run when their shapes are the same',
+  })
+  message.finish()
+  return input
+}
+
+export function readOutput(message: MessageReader) {
+  const output = { ...readTensor(message), label_file: message.text('label_filename') || undefined }
+  refuseTrue(message, ONLY_TENSORRT)
+  message.finish()
+  return output
+}
+
+function readTensor(message: MessageReader) {
+  for (const name of ['name', 'data_type']) if (!message.has(name)) message.refuse(name, 'is missing')
+  const dims = message.integers('dims', { min: -1, max: 2 ** 31 - 1 })
+  checkReshape(message, dims)
+  // What is missing has been noted: anything will do in its place.
+  return { name: message.text('name') ?? '?', datatype: message.choice('data_type', DATATYPES) ?? '?', dims }
+}
+
+/** One to the shape that is there anyway changes nothing. */
+function checkReshape(message: MessageReader, dims: readonly number[]): void {
+  const reshape = message.message('reshape')
+  if (reshape === undefined) return
+  const shape = reshape.integers('shape')
+  reshape.finish()
+  if (shape.length === dims.length && shape.every((size, axis) => size === dims[axis])) return
+  refuseAll(message, {
+    reshape: `shapes are the model's own, scalars too; say dims: [ ${shape.join(', ')} ] and let clients send that`,
+  })
+}

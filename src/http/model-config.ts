@@ -1,0 +1,174 @@
+import type { Context } from 'hono'
+import type { Lane } from '../inference/lane.ts'
+import type { Lanes } from '../inference/lanes.ts'
+import { assert } from '../kit/assert.ts'
+import type { TensorSpec } from '../runtime/backend.ts'
+
+/** What the config answer takes from a model's settings, under their names. */
+export interface ConfiguredModel {
+  readonly version_policy: 'latest' | 'all' | { readonly latest: number } | readonly string[]
+  readonly model_file: string
+  readonly max_batch_size: number
+  readonly batching?: ConfiguredBatching | undefined
+  readonly instances: number
+  readonly inputs: readonly { readonly name: string; readonly format: 'none' | 'nhwc' | 'nchw' }[]
+  readonly outputs: readonly { readonly name: string; readonly label_file?: string | undefined }[]
+  readonly session: { readonly graph_optimization: 'none' | 'basic' | 'extended' | 'all' }
+  readonly metadata: Readonly<Record<string, string>>
+}
+
+interface ConfiguredBatching {
+  readonly preferred_batch_sizes: readonly number[]
+  readonly queue_delay_us_max: number
+  readonly preserve_ordering: boolean
+  readonly priority_levels: number
+  readonly default_priority_level: number
+  readonly default_queue_policy: ConfiguredPolicy
+  readonly priority_queue_policy: Readonly<Record<string, ConfiguredPolicy>>
+}
+
+interface ConfiguredPolicy {
+  readonly timeout_us: number
+  readonly timeout_action: 'reject' | 'delay'
+  readonly may_override_timeout: boolean
+  readonly items_max: number
+}
+
+/** `GET /v2/models/NAME[/versions/VERSION]/config`, for versions that are served. */
+export function answerConfig(
+  c: Context,
+  lanes: Lanes,
+  { configured }: { configured: (model: string) => ConfiguredModel | undefined },
+): Response {
+  const lane = lanes.find(c.req.param('model') ?? '', c.req.param('version'))
+  const settings = configured(lane.model)
+  assert(settings !== undefined, `the settings of "${lane.model}" were read before it was loaded`)
+  return c.json(modelConfig(lane, settings))
+}
+
+/**
+ * A model's settings as Triton's `ModelConfig` in JSON, completed from the model itself. Clients take the mere presence
+ * of `sequence_batching`, `dynamic_batching` or `response_cache` for a yes: what is not set is not there.
+ */
+export function modelConfig(lane: Lane, settings: ConfiguredModel) {
+  const { signature } = lane.session
+  const hasBatch = settings.max_batch_size > 0
+  return {
+    name: lane.model,
+    platform: 'onnxruntime_onnx',
+    backend: 'onnxruntime',
+    runtime: '',
+    version_policy: versionPolicy(settings.version_policy),
+    max_batch_size: settings.max_batch_size,
+    input: signature.inputs.map((spec) => inputConfig(spec, settings, hasBatch)),
+    output: signature.outputs.map((spec) => outputConfig(spec, settings, hasBatch)),
+    batch_input: [],
+    batch_output: [],
+    optimization: optimization(settings),
+    ...(settings.batching === undefined ? {} : { dynamic_batching: dynamicBatching(settings.batching) }),
+    instance_group: [instanceGroup(lane, settings)],
+    default_model_filename: settings.model_file,
+    cc_model_filenames: {},
+    metric_tags: {},
+    parameters: Object.fromEntries(
+      Object.entries(settings.metadata).map(([key, value]) => [key, { string_value: value }]),
+    ),
+    model_warmup: [],
+    model_transaction_policy: { decoupled: false },
+  }
+}
+
+/** Numbers are int64 in Triton; a version that is none can only be said as text. */
+function versionPolicy(policy: ConfiguredModel['version_policy']) {
+  if (policy === 'all') return { all: {} }
+  if (policy === 'latest') return { latest: { num_versions: 1 } }
+  if ('latest' in policy) return { latest: { num_versions: policy.latest } }
+  const toNumber = (version: string) => (/^[1-9]\d{0,14}$/.test(version) ? Number(version) : version)
+  return { specific: { versions: policy.map(toNumber) } }
+}
+
+function inputConfig(spec: TensorSpec, settings: ConfiguredModel, hasBatch: boolean) {
+  const format = settings.inputs.find(({ name }) => name === spec.name)?.format ?? 'none'
+  return {
+    name: spec.name,
+    data_type: dataType(spec),
+    format: `FORMAT_${format.toUpperCase()}`,
+    dims: dimsOf(spec, hasBatch),
+    is_shape_tensor: false,
+    allow_ragged_batch: false,
+    optional: spec.isOptional,
+    is_non_linear_format_io: false,
+  }
+}
+
+function outputConfig(spec: TensorSpec, settings: ConfiguredModel, hasBatch: boolean) {
+  return {
+    name: spec.name,
+    data_type: dataType(spec),
+    dims: dimsOf(spec, hasBatch),
+    label_filename: settings.outputs.find(({ name }) => name === spec.name)?.label_file ?? '',
+    is_shape_tensor: false,
+    is_non_linear_format_io: false,
+  }
+}
+
+/** As the metadata have the shape: a client puts the batch before it and expects just that. */
+function dimsOf({ shape = [] }: TensorSpec, hasBatch: boolean): readonly number[] {
+  return hasBatch ? shape.slice(1) : shape
+}
+
+/** Triton's list ends at BF16; a client that reads the enum takes no other word. */
+function dataType({ datatype }: TensorSpec): string {
+  if (datatype === 'BYTES') return 'TYPE_STRING'
+  return /^(BOOL|U?INT(8|16|32|64)|FP(16|32|64)|BF16)$/.test(datatype) ? `TYPE_${datatype}` : 'TYPE_INVALID'
+}
+
+const GRAPH_LEVELS = { none: 2, basic: -1, extended: 1, all: 0 } as const
+
+function optimization({ session }: ConfiguredModel) {
+  return {
+    graph: { level: GRAPH_LEVELS[session.graph_optimization] },
+    priority: 'PRIORITY_DEFAULT',
+    gather_kernel_buffer_threshold: 0,
+    eager_batching: false,
+  }
+}
+
+function dynamicBatching(batching: ConfiguredBatching) {
+  return {
+    preferred_batch_size: batching.preferred_batch_sizes,
+    max_queue_delay_microseconds: batching.queue_delay_us_max,
+    preserve_ordering: batching.preserve_ordering,
+    priority_levels: batching.priority_levels,
+    default_priority_level: batching.default_priority_level,
+    default_queue_policy: queuePolicy(batching.default_queue_policy),
+    priority_queue_policy: Object.fromEntries(
+      Object.entries(batching.priority_queue_policy).map(([level, policy]) => [level, queuePolicy(policy)]),
+    ),
+  }
+}
+
+function queuePolicy(policy: ConfiguredPolicy) {
+  return {
+    timeout_action: policy.timeout_action.toUpperCase(),
+    default_timeout_microseconds: policy.timeout_us,
+    allow_timeout_override: policy.may_override_timeout,
+    max_queue_size: policy.items_max,
+  }
+}
+
+/** Where the session runs, not what was wished for. */
+function instanceGroup(lane: Lane, { instances }: ConfiguredModel) {
+  const isOnGpu = lane.session.providers.some((name) => /cuda|tensorrt/i.test(name))
+  return {
+    name: `${lane.model}_0`,
+    kind: isOnGpu ? 'KIND_GPU' : 'KIND_CPU',
+    // Without a number of its own a model takes all run threads, which no client needs to know.
+    count: Math.max(1, instances),
+    gpus: isOnGpu ? [0] : [],
+    secondary_devices: [],
+    profile: [],
+    passive: false,
+    host_policy: '',
+  }
+}
