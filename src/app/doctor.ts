@@ -15,7 +15,7 @@ import { OrtBackend } from '../runtime/ort-backend.ts'
 import { PROVIDER_NAMES, providerFullName } from '../runtime/providers.ts'
 import { BUILD } from './build-info.ts'
 import { EMBEDDED } from './embedded.ts'
-import { loadModels } from './load-models.ts'
+import { ModelRepository } from './model-repository.ts'
 import { chooseLibrary, unpackFolder } from './runtime.ts'
 
 export interface DoctorOptions {
@@ -143,7 +143,7 @@ function describeProvider(name: string, { ort }: OrtBackend): [Finding['verdict'
 async function examineModels(root: string, backend: OrtBackend, add: Add): Promise<void> {
   const lanes = new Lanes({ backend, clock: systemClock, runsMax: 1 })
   const isRead = await attempt(
-    () => loadModels(root, lanes, 1),
+    () => new ModelRepository({ root, lanes, queueItemsMax: 1 }).loadAll().then(() => true),
     (what) => add('models', 'bad', what),
   )
   if (isRead === undefined) return

@@ -1,16 +1,20 @@
-import type { Server } from 'bun'
 import { type Config, loadConfig } from '../config/config.ts'
 import { readEnvironment } from '../config/environment.ts'
-import { createHandler } from '../http/app.ts'
+import { type AppOptions, createHandler } from '../http/app.ts'
+import { SharedRegions } from '../http/shared-regions.ts'
 import { Engine } from '../inference/engine.ts'
 import { Lanes } from '../inference/lanes.ts'
 import { systemClock } from '../kit/clock.ts'
-import { EdgeError, messageOf } from '../kit/errors.ts'
 import { logger, setLogLevel } from '../kit/log.ts'
+import { lookAtModels } from '../store/model-changes.ts'
 import { BUILD } from './build-info.ts'
 import { exampleCurl } from './example.ts'
 import { waitForStop } from './lifecycle.ts'
-import { loadModels } from './load-models.ts'
+import { listenTcp, listenUnix } from './listen.ts'
+import { allowControl } from './model-control.ts'
+import { ModelRepository } from './model-repository.ts'
+import { pollModels } from './poll-models.ts'
+import { readRestrictions } from './restrictions.ts'
 import { openBackend } from './runtime.ts'
 
 export interface ServeOptions {
@@ -20,9 +24,6 @@ export interface ServeOptions {
   readonly config: string | undefined
   readonly state: string | undefined
 }
-
-/** A connection may be silent this long: a long run looks just like that. Bun's most. */
-const IDLE_SECONDS_MAX = 255
 
 /** The data plane: loads the models, answers HTTP until it is told to stop. */
 export async function runServe(options: ServeOptions, print: (line: string) => void): Promise<void> {
@@ -40,66 +41,77 @@ export async function runServe(options: ServeOptions, print: (line: string) => v
     runsMax: backend.threads,
   })
   const engine = new Engine({ lanes, requestsMax: config.inference.requests_max })
-  // Before the models are loaded: engines may take minutes to build, and until then the box is alive, if not ready.
-  let settings: Awaited<ReturnType<typeof loadModels>> | undefined
-  const server = listen({
-    options,
-    config,
-    engine,
-    isStarted: () => settings !== undefined,
-    clientHints: (model) => settings?.get(model)?.client,
+  const repository = new ModelRepository({
+    root: options.models,
+    lanes,
+    queueItemsMax: config.inference.queue_items_max,
   })
-  settings = await loadModels(options.models, lanes, config.inference.queue_items_max)
-  announce(server, lanes, print)
+  // Before the models are loaded: engines may take minutes to build, and until then the box is alive, if not ready.
+  let isStarted = false
+  const app = await describeApp(config, { engine, repository, isStarted: () => isStarted })
+  const server = await listen(config.http, app, options)
+  const stopping = new AbortController()
+  // What is wrong with the folder itself is said when it is read.
+  const loaded = await lookAtModels(options.models).catch(() => new Map<string, string>())
+  await repository.loadAll()
+  isStarted = true
+  if (config.models.control === 'poll') {
+    const everyMs = config.models.poll_seconds * 1000
+    void pollModels({
+      root: options.models,
+      repository,
+      clock: systemClock,
+      everyMs,
+      stop: stopping.signal,
+      loaded,
+    })
+  }
+  announce(new URL(config.http.base_path, server.url), lanes, print)
   log.info('app.serving', { url: server.url.href, runtime: backend.name, threads: backend.threads })
 
   const reason = await stop
   log.info('app.stopping', { reason })
+  stopping.abort()
   await server.stop()
   await lanes.close()
   await backend.stop()
   log.info('app.stopped')
 }
 
-function listen(from: {
-  options: ServeOptions
-  config: Config
-  engine: Engine
-  isStarted: () => boolean
-  clientHints: (model: string) => unknown
-}): Server<undefined> {
-  const { http } = from.config
-  const hostname = from.options.host ?? http.host
-  const port = from.options.port ?? http.port
-  const handle = createHandler({
-    engine: from.engine,
-    serverName: http.server_name,
+/** On TCP, and on a socket in the file system where the config names one. */
+async function listen(config: Config['http'], parts: AppOptions, options: ServeOptions) {
+  const handle = createHandler(parts)
+  const at = { hostname: options.host ?? config.host, port: options.port ?? config.port }
+  const tcp = listenTcp(at, handle)
+  if (config.unix_socket === undefined) return { url: tcp.url, stop: () => tcp.stop() }
+  const unix = await listenUnix(config.unix_socket, handle)
+  return { url: tcp.url, stop: () => Promise.all([tcp.stop(), unix.stop()]) }
+}
+
+async function describeApp(
+  { http: config, models: { control } }: Config,
+  from: { engine: Engine; repository: ModelRepository; isStarted: () => boolean },
+): Promise<AppOptions> {
+  const { engine, repository, isStarted } = from
+  return {
+    engine,
+    serverName: config.server_name,
     serverVersion: BUILD.version,
-    bodyBytesMax: http.body_bytes_max,
-    isStarted: from.isStarted,
-    clientHints: from.clientHints,
-  })
-  try {
-    return Bun.serve({
-      hostname,
-      port,
-      idleTimeout: IDLE_SECONDS_MAX,
-      // Ours answers with words; Bun's would close the connection without any before ours is asked.
-      maxRequestBodySize: Number.MAX_SAFE_INTEGER,
-      fetch: handle,
-    })
-  } catch (cause) {
-    throw new EdgeError(
-      'config_invalid',
-      `Cannot listen on ${hostname}:${port}: ${messageOf(cause)}; choose another with --port or http.port, 0 for any`,
-      { cause },
-    )
+    bodyBytesMax: config.body_bytes_max,
+    isStarted,
+    control: allowControl(repository, control),
+    clientHints: (model) => repository.settings(model)?.client,
+    configured: (model) => repository.settings(model),
+    labels: (model, output) => repository.labels(model, output),
+    basePath: config.base_path,
+    restrictions: await readRestrictions(config.restricted),
+    regions: config.shared_memory ? new SharedRegions() : undefined,
   }
 }
 
-function announce(server: Server<undefined>, lanes: Lanes, print: (line: string) => void): void {
+function announce(base: URL, lanes: Lanes, print: (line: string) => void): void {
   const index = lanes.index()
-  const url = server.url.href.replace(/\/$/, '')
+  const url = base.href.replace(/\/$/, '')
   const ready = index.filter(({ state }) => state === 'READY')
   print(`limpet ${BUILD.version} serves ${ready.length} of ${index.length} models on ${url}`)
   for (const { model, version, state, reason } of index) {

@@ -2,10 +2,19 @@ import { type Context, Hono } from 'hono'
 import type { Engine } from '../inference/engine.ts'
 import { BugError, EdgeError, ERROR_CODES } from '../kit/errors.ts'
 import { type Logger, logger } from '../kit/log.ts'
+import type { Labels } from './classification.ts'
 import { answerInfer } from './infer.ts'
-import { matchInfer } from './infer-route.ts'
+import { createInferMatcher } from './infer-route.ts'
 import { modelMetadata, serverMetadata } from './metadata.ts'
 import { writeMetrics } from './metrics.ts'
+import { answerConfig, type ConfiguredModel } from './model-config.ts'
+import { listModels } from './model-list.ts'
+import { answerIndex, answerLoad, answerUnload, type ModelControl } from './repository.ts'
+import { type ApiGroup, createGuards, type Guard, type Restriction } from './restrictions.ts'
+import type { Handler, Method, Route } from './route.ts'
+import { settingsRoutes } from './settings-routes.ts'
+import { sharedMemoryRoutes } from './shared-memory-routes.ts'
+import type { SharedRegions } from './shared-regions.ts'
 import { modelStatistics } from './statistics.ts'
 
 export interface AppOptions {
@@ -13,52 +22,80 @@ export interface AppOptions {
   readonly serverName: string
   readonly serverVersion: string
   readonly bodyBytesMax: number
+  readonly control: ModelControl
   /** False until every model of the folder has been loaded, or has failed to. */
   readonly isStarted: () => boolean
   /** What a model's `config.toml` says under `[client]`. */
   readonly clientHints: (model: string) => unknown
+  /** A model's settings; undefined before they have been read. */
+  readonly configured: (model: string) => ConfiguredModel | undefined
+  /** What the classes of a model's output are called, by index. */
+  readonly labels: (model: string, output: string) => Labels
+  /** What stands before every path, like "/limpet"; "" for nothing. */
+  readonly basePath: string
+  readonly restrictions: readonly Restriction[]
+  /** Undefined: shared memory is off. */
+  readonly regions: SharedRegions | undefined
 }
-
-type Handler = (c: Context) => Response | Promise<Response>
-type Route = readonly ['GET' | 'POST', path: string, handler: Handler]
 
 const RETRY_AFTER_SECONDS = '1'
 
-/** The device's HTTP API: the Open Inference Protocol, in Triton's dialect. All routes are here. */
-function createApp(options: AppOptions): Hono {
-  const { engine } = options
+/** The device's HTTP API: the Open Inference Protocol, in Triton's dialect. */
+function listRoutes(options: AppOptions): Route[] {
+  const { engine, control, bodyBytesMax } = options
   const { lanes } = engine
   const named = (c: Context) => ({ model: c.req.param('model') ?? '', version: c.req.param('version') })
 
-  const routes: Route[] = [
-    ['GET', '/v2/health/live', (c) => c.json({ live: true })],
-    ['GET', '/v2/health/ready', (c) => serverReady(c, options)],
+  return [
+    ['health', 'GET', '/v2/health/live', (c) => c.json({ live: true })],
+    ['health', 'GET', '/v2/health/ready', (c) => serverReady(c, options)],
+    ['metadata', 'GET', '/v2', (c) => c.json(serverMetadata(options))],
+    ['model-repository', 'POST', '/v2/repository/index', (c) => answerIndex(c, engine, bodyBytesMax)],
     [
-      'GET',
-      '/v2',
-      (c) => c.json(serverMetadata({ name: options.serverName, version: options.serverVersion })),
+      'model-repository',
+      'POST',
+      '/v2/repository/models/:model/load',
+      (c) => answerLoad(c, control, bodyBytesMax),
     ],
-    ['POST', '/v2/repository/index', (c) => c.json(lanes.index().map(indexItem))],
-    ['GET', '/v2/models/stats', (c) => c.json(modelStatistics(lanes.ready()))],
-    ...withVersion('GET', '/v2/models/:model', '/stats', (c) => {
+    [
+      'model-repository',
+      'POST',
+      '/v2/repository/models/:model/unload',
+      (c) => answerUnload(c, control, bodyBytesMax),
+    ],
+    ['statistics', 'GET', '/v2/models/stats', (c) => c.json(modelStatistics(lanes.ready()))],
+    ...withVersion(['statistics', 'GET', '/v2/models/:model', '/stats'], (c) => {
       const { model, version } = named(c)
       lanes.find(model, version)
       return c.json(modelStatistics(lanes.ready(model, version)))
     }),
-    ['GET', '/metrics', () => metricsResponse(engine)],
-    ...withVersion('GET', '/v2/models/:model', '/ready', (c) => modelReady(c, options)),
-    ...withVersion('GET', '/v2/models/:model', '', (c) => {
+    ['metadata', 'GET', '/v2/models', (c) => c.json(listModels(lanes.index()))],
+    ['metrics', 'GET', '/metrics', () => metricsResponse(engine)],
+    ...withVersion(['health', 'GET', '/v2/models/:model', '/ready'], (c) => modelReady(c, options)),
+    ...withVersion(['metadata', 'GET', '/v2/models/:model', ''], (c) => {
       const { model, version } = named(c)
       const lane = lanes.find(model, version)
       const versions = version === undefined ? lanes.versions(model) : [version]
       return c.json(modelMetadata(lane, { versions, client: options.clientHints(model) }))
     }),
-    ...withVersion('POST', '/v2/models/:model', '/infer', (c) => answerInfer(c.req.raw, named(c), options)),
+    ...withVersion(['model-config', 'GET', '/v2/models/:model', '/config'], (c) =>
+      answerConfig(c, lanes, options),
+    ),
+    ...withVersion(['inference', 'POST', '/v2/models/:model', '/infer'], (c) =>
+      answerInfer(c.req.raw, named(c), options),
+    ),
+    ...settingsRoutes({ lanes, bodyBytesMax }),
+    ...sharedMemoryRoutes(options),
   ]
+}
 
-  const app = new Hono()
-  for (const [method, path, handler] of routes) app.on(method, path, handler)
-  for (const path of new Set(routes.map((route) => route[1]))) {
+function createApp(options: AppOptions): Hono {
+  const routes = listRoutes(options)
+  const app = new Hono().basePath(options.basePath)
+  const guards = createGuards(options.restrictions)
+  for (const [group, method, path, handler] of routes)
+    app.on(method, path, guarded(guards.get(group), handler))
+  for (const path of new Set(routes.map((route) => route[2]))) {
     app.all(path, () => {
       throw new EdgeError('method_not_allowed', 'Method Not Allowed')
     })
@@ -70,16 +107,30 @@ function createApp(options: AppOptions): Hono {
 
 const LOG = logger('http')
 
+function guarded(guard: Guard | undefined, handler: Handler): Handler {
+  if (guard === undefined) return handler
+  return (c) => {
+    guard(c.req.raw)
+    return handler(c)
+  }
+}
+
 /** The same with and without a version in the path. */
-function withVersion(method: 'GET' | 'POST', base: string, rest: string, handler: Handler): Route[] {
-  return [base, `${base}/versions/:version`].map((start) => [method, `${start}${rest}`, handler])
+function withVersion(
+  [group, method, base, rest]: [group: ApiGroup, method: Method, base: string, rest: string],
+  handler: Handler,
+): Route[] {
+  return [base, `${base}/versions/:version`].map((start) => [group, method, `${start}${rest}`, handler])
 }
 
 /** All requests: those for an answer of a model straight to it, all others through the router. */
 export function createHandler(options: AppOptions): (request: Request) => Response | Promise<Response> {
   const app = createApp(options)
+  const matchInfer = createInferMatcher(options.basePath)
+  // Where a header is asked for, the router does the asking.
+  const isOpen = options.restrictions.every(({ apis }) => !apis.includes('inference'))
   return (request) => {
-    const route = request.method === 'POST' ? matchInfer(request.url) : undefined
+    const route = isOpen && request.method === 'POST' ? matchInfer(request.url) : undefined
     if (route === undefined) return app.fetch(request)
     return answerInfer(request, route, options).catch((error: unknown) => errorResponse(error, LOG))
   }
@@ -102,11 +153,6 @@ function modelReady(c: Context, { engine }: AppOptions): Response {
   const name = c.req.param('model') ?? ''
   const isReady = engine.lanes.isReady(name, c.req.param('version'))
   return c.json({ name, ready: isReady }, isReady ? 200 : 400)
-}
-
-function indexItem(status: { model: string; version: string; state: string; reason: string }) {
-  const { model, version, state, reason } = status
-  return { name: model, ...(version === '' ? {} : { version }), state, ...(reason === '' ? {} : { reason }) }
 }
 
 /** Every answer but a good one carries `{"error": text}`: clients read it from the body. */

@@ -1,13 +1,10 @@
-import { EdgeError } from '../kit/errors.ts'
 import { mayRound, parseExactJson } from '../kit/exact-json.ts'
 import type { Tensor } from '../runtime/backend.ts'
 import { byteLength, DATATYPES, type Datatype, elementCount, isDatatype } from '../runtime/datatypes.ts'
+import { asArray, asBoolean, asObject, asParameters, invalid, type Json, show } from './fields.ts'
 import { decodeJsonData } from './json-tensor.ts'
-
-interface WantedOutput {
-  readonly name: string
-  readonly isBinary: boolean
-}
+import { findShared, type SharedRegions } from './shared-regions.ts'
+import { decodeOutputs, type WantedOutput } from './wanted-outputs.ts'
 
 /** An infer request as it came, understood but not yet held against the model. */
 export interface DecodedRequest {
@@ -19,8 +16,6 @@ export interface DecodedRequest {
   readonly isBinaryOutput: boolean
 }
 
-type Json = Readonly<Record<string, unknown>>
-
 const ELEMENTS_MAX = 2 ** 31
 const decoder = new TextDecoder('utf-8', { fatal: true })
 
@@ -28,20 +23,25 @@ const decoder = new TextDecoder('utf-8', { fatal: true })
  * Decodes a body: JSON, or JSON followed by binary data when `headerLength` says how long the JSON is (binary tensor
  * data extension). The tensors of the binary part are views into the body.
  */
-export function decodeInferRequest(body: ArrayBuffer, headerLength: string | null): DecodedRequest {
+export function decodeInferRequest(
+  body: ArrayBuffer,
+  headerLength: string | null,
+  regions?: SharedRegions | undefined,
+): DecodedRequest {
   const jsonBytes = headerLength === null ? body.byteLength : parseHeaderLength(headerLength, body.byteLength)
   const root = asObject(parseText(decodeText(new Uint8Array(body, 0, jsonBytes))), 'The request')
   const parameters = asParameters(root['parameters'], 'The request')
   const binary = new BinaryPart(new Uint8Array(body, jsonBytes))
   const inputs = asArray(root['inputs'], '"inputs"').map((input, index) =>
-    decodeInput(input, { index, jsonBytes, binary }),
+    decodeInput(input, { index, jsonBytes, binary, regions }),
   )
   binary.expectEnd()
   const isBinaryOutput = asBoolean(parameters['binary_data_output'], 'binary_data_output') ?? false
   return {
     id: asId(root['id']),
     inputs,
-    outputs: root['outputs'] === undefined ? undefined : decodeOutputs(root['outputs'], isBinaryOutput),
+    outputs:
+      root['outputs'] === undefined ? undefined : decodeOutputs(root['outputs'], { isBinaryOutput, regions }),
     isBinaryOutput,
   }
 }
@@ -75,78 +75,83 @@ class BinaryPart {
   }
 }
 
-function decodeInput(value: unknown, from: { index: number; jsonBytes: number; binary: BinaryPart }): Tensor {
+interface Sources {
+  readonly index: number
+  readonly jsonBytes: number
+  readonly binary: BinaryPart
+  readonly regions: SharedRegions | undefined
+}
+
+/** What an input says of itself, its elements aside. */
+interface Described {
+  readonly name: string
+  readonly datatype: Datatype
+  readonly elements: number
+}
+
+function decodeInput(value: unknown, from: Sources): Tensor {
   const input = asObject(value, `inputs[${from.index}]`)
   const name = input['name']
   if (typeof name !== 'string' || name === '')
     throw invalid(`Cannot decode inputs[${from.index}]: it has no "name"`)
   const datatype = asDatatype(name, input['datatype'])
   const { shape, elements } = asShape(name, input['shape'])
+  const bytes = takeBytes(input, { name, datatype, elements }, from)
+  return { name, datatype, shape, bytes }
+}
+
+/** Exactly one place says where the elements are. */
+function takeBytes(input: Json, described: Described, from: Sources): Uint8Array {
+  const { name, datatype, elements } = described
   const parameters = asParameters(input['parameters'], `Input "${name}"`)
-  if (parameters['shared_memory_region'] !== undefined) {
-    throw invalid(`Cannot decode input "${name}": shared memory is not supported, send "data" or binary data`)
-  }
-  const binarySize = parameters['binary_data_size']
+  const size = parameters['binary_data_size']
   const data = input['data']
-  if ((binarySize === undefined) === (data === undefined)) {
-    throw invalid(
-      `Cannot decode input "${name}": it has ${data === undefined ? 'neither' : 'both'} "data" and binary_data_size, expected one`,
-    )
+  const shared = findShared(parameters, from.regions)
+  const sources = Number(size !== undefined) + Number(data !== undefined) + Number(shared !== undefined)
+  if (sources !== 1) throw refuseSources(name, { size, data, shared })
+  if (size !== undefined) return from.binary.take(name, asSize(size, 'binary_data_size', described))
+  if (shared !== undefined) {
+    asSize(shared.byteLength, 'shared_memory_byte_size', described)
+    return shared
   }
   // Before memory is taken for them: no element is shorter than a byte of JSON.
-  if (data !== undefined && elements > from.jsonBytes) {
+  if (elements > from.jsonBytes) {
     throw invalid(
       `Cannot decode input "${name}": its shape has ${elements} elements, more than ${from.jsonBytes} bytes of JSON can hold`,
     )
   }
-  const bytes =
-    binarySize === undefined
-      ? decodeJsonData({ input: name, datatype, elements, data: asArray(data, `"data" of input "${name}"`) })
-      : takeBinary(from.binary, { name, datatype, elements, size: binarySize })
-  return { name, datatype, shape, bytes }
+  return decodeJsonData({ input: name, datatype, elements, data: asArray(data, `"data" of input "${name}"`) })
 }
 
-function takeBinary(
-  binary: BinaryPart,
-  input: { name: string; datatype: Datatype; elements: number; size: unknown },
-): Uint8Array {
-  const { name, datatype, elements, size } = input
+function refuseSources(input: string, { size, data, shared }: Record<'size' | 'data' | 'shared', unknown>) {
+  const came = Object.entries({ '"data"': data, binary_data_size: size, shared_memory_region: shared })
+    .filter(([, value]) => value !== undefined)
+    .map(([name]) => name)
+  const has =
+    came.length === 0
+      ? 'neither "data" nor binary_data_size nor shared_memory_region'
+      : `both ${came.join(' and ')}`
+  return invalid(`Cannot decode input "${input}": it has ${has}, expected one`)
+}
+
+/** A number of bytes that fits the shape. */
+function asSize(size: unknown, key: string, { name, datatype, elements }: Described): number {
   if (typeof size !== 'number' || !Number.isSafeInteger(size) || size < 0) {
-    throw invalid(
-      `Cannot decode input "${name}": binary_data_size is ${show(size)}, expected a number of bytes`,
-    )
+    throw invalid(`Cannot decode input "${name}": ${key} is ${show(size)}, expected a number of bytes`)
   }
   const expected = byteLength(datatype, elements)
   if (datatype !== 'BYTES' && size !== expected) {
     throw invalid(
-      `Cannot decode input "${name}": binary_data_size is ${size}, expected ${expected} for ${elements} elements of ${datatype}`,
+      `Cannot decode input "${name}": ${key} is ${size}, expected ${expected} for ${elements} elements of ${datatype}`,
     )
   }
   // Each string has four bytes of length: a shape that claims more must not reach the allocation of its strings.
   if (datatype === 'BYTES' && size < 4 * elements) {
     throw invalid(
-      `Cannot decode input "${name}": binary_data_size is ${size}, expected at least ${4 * elements} for ${elements} elements of BYTES`,
+      `Cannot decode input "${name}": ${key} is ${size}, expected at least ${4 * elements} for ${elements} elements of BYTES`,
     )
   }
-  return binary.take(name, size)
-}
-
-function decodeOutputs(value: unknown, isBinaryOutput: boolean): WantedOutput[] {
-  const seen = new Set<string>()
-  return asArray(value, '"outputs"').map((item, index) => {
-    const output = asObject(item, `outputs[${index}]`)
-    const name = output['name']
-    if (typeof name !== 'string' || name === '')
-      throw invalid(`Cannot decode outputs[${index}]: it has no "name"`)
-    if (seen.has(name)) throw invalid(`Cannot decode the request: output '${name}' already exists in request`)
-    seen.add(name)
-    const parameters = asParameters(output['parameters'], `Output "${name}"`)
-    for (const unsupported of ['classification', 'shared_memory_region']) {
-      if (parameters[unsupported] !== undefined)
-        throw invalid(`Cannot answer output "${name}": ${unsupported} is not supported`)
-    }
-    return { name, isBinary: asBoolean(parameters['binary_data'], 'binary_data') ?? isBinaryOutput }
-  })
+  return size
 }
 
 function parseHeaderLength(text: string, bodyBytes: number): number {
@@ -200,47 +205,4 @@ function asId(value: unknown): string {
   if (value === undefined) return ''
   if (typeof value === 'string') return value
   throw invalid(`Cannot decode the request: "id" is ${show(value)}, expected a string`)
-}
-
-/** Keys that begin with "triton_" are Triton's own, refused there too. */
-function asParameters(value: unknown, whose: string): Json {
-  if (value === undefined) return {}
-  const parameters = asObject(value, `"parameters" of ${whose}`)
-  const reserved = Object.keys(parameters).find((key) => key.startsWith('triton_'))
-  if (reserved !== undefined) throw invalid(`Cannot decode the request: parameter "${reserved}" is reserved`)
-  return parameters
-}
-
-function asBoolean(value: unknown, name: string): boolean | undefined {
-  if (value === undefined || typeof value === 'boolean') return value
-  throw invalid(`Cannot decode the request: parameter "${name}" is ${show(value)}, expected true or false`)
-}
-
-function asObject(value: unknown, what: string): Json {
-  if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value as Json
-  throw invalid(`Cannot decode the request: ${what} is ${show(value)}, expected an object`)
-}
-
-function asArray(value: unknown, what: string): readonly unknown[] {
-  if (Array.isArray(value)) return value
-  throw invalid(`Cannot decode the request: ${what} is ${show(value)}, expected an array`)
-}
-
-function show(value: unknown): string {
-  if (value === undefined) return 'missing'
-  // Only the outermost level: what a client nests deeply must not overflow our stack.
-  if (Array.isArray(value))
-    return `[${value.slice(0, 8).map(showLeaf).join(',')}${value.length > 8 ? ',…' : ''}]`
-  return showLeaf(value)
-}
-
-function showLeaf(value: unknown): string {
-  if (Array.isArray(value)) return 'an array'
-  if (typeof value === 'object' && value !== null) return 'an object'
-  const text = typeof value === 'bigint' ? String(value) : (JSON.stringify(value) ?? typeof value)
-  return text.length > 60 ? `${text.slice(0, 60)}…` : text
-}
-
-function invalid(message: string, cause?: unknown): EdgeError {
-  return new EdgeError('input_invalid', message, cause === undefined ? undefined : { cause })
 }

@@ -1,4 +1,6 @@
 import type { Tensor } from '../runtime/backend.ts'
+import type { EncodedAnswer } from './compress.ts'
+import { invalid } from './fields.ts'
 import type { DecodedRequest } from './infer-request.ts'
 import { encodeJsonData } from './json-tensor.ts'
 
@@ -10,6 +12,7 @@ export interface Answer {
 }
 
 const encoder = new TextEncoder()
+const JSON_HEADERS = { 'Content-Type': 'application/json' } as const
 
 /**
  * The answer in one piece, so that it leaves in one write. An output in JSON carries no `parameters` (the C++ client
@@ -18,11 +21,13 @@ const encoder = new TextEncoder()
 export function encodeInferResponse(
   answer: Answer,
   wants: Pick<DecodedRequest, 'outputs' | 'isBinaryOutput'>,
-): Response {
+): EncodedAnswer {
   const blobs: Uint8Array[] = []
   const outputs = answer.outputs.map((output, index) => {
-    const isBinary = wants.outputs === undefined ? wants.isBinaryOutput : wants.outputs[index]?.isBinary
+    const wanted = wants.outputs?.[index]
+    const isBinary = wants.outputs === undefined ? wants.isBinaryOutput : wanted?.isBinary
     const head = `{"name":${JSON.stringify(output.name)},"datatype":"${output.datatype}","shape":[${output.shape.join(',')}]`
+    if (wanted?.shared !== undefined) return writeShared(output, wanted.shared, head)
     if (!isBinary) return `${head},"data":${encodeJsonData(output)}}`
     blobs.push(output.bytes)
     return `${head},"parameters":{"binary_data_size":${output.bytes.byteLength}}}`
@@ -32,7 +37,7 @@ export function encodeInferResponse(
     `{${id}"model_name":${JSON.stringify(answer.model)},"model_version":${JSON.stringify(answer.version)},` +
     `"outputs":[${outputs.join(',')}]}`
   const binaryBytes = blobs.reduce((sum, blob) => sum + blob.byteLength, 0)
-  if (binaryBytes === 0) return new Response(json, { headers: { 'Content-Type': 'application/json' } })
+  if (binaryBytes === 0) return { body: json, headers: JSON_HEADERS }
 
   const head = encoder.encode(json)
   const body = new Uint8Array(new ArrayBuffer(head.length + binaryBytes))
@@ -42,10 +47,21 @@ export function encodeInferResponse(
     body.set(blob, at)
     at += blob.byteLength
   }
-  return new Response(body, {
-    headers: {
-      'Content-Type': 'application/octet-stream',
-      'Inference-Header-Content-Length': String(head.length),
-    },
-  })
+  const headers = {
+    'Content-Type': 'application/octet-stream',
+    'Inference-Header-Content-Length': String(head.length),
+  }
+  return { body, headers }
+}
+
+/** Its item has neither `data` nor `parameters`: the client knows where to look. */
+function writeShared(output: Tensor, into: Uint8Array, head: string): string {
+  const { name, bytes } = output
+  if (bytes.byteLength > into.byteLength) {
+    throw invalid(
+      `shared memory size specified with the request for output '${name}' (${into.byteLength} bytes) should be at least ${bytes.byteLength} bytes to hold the results`,
+    )
+  }
+  into.set(bytes)
+  return `${head}}`
 }

@@ -1,10 +1,15 @@
 import type { Engine } from '../inference/engine.ts'
 import type { Lane } from '../inference/lane.ts'
 import { EdgeError } from '../kit/errors.ts'
+import type { Tensor } from '../runtime/backend.ts'
 import { readBody } from './body.ts'
+import { classifyOutput, type Labels } from './classification.ts'
+import { chooseEncoding, compressAnswer, type EncodedAnswer } from './compress.ts'
 import { decodeInferRequest } from './infer-request.ts'
 import { encodeInferResponse } from './infer-response.ts'
 import { decodeRawRequest } from './raw-request.ts'
+import type { SharedRegions } from './shared-regions.ts'
+import type { WantedOutput } from './wanted-outputs.ts'
 
 export interface InferRoute {
   readonly model: string
@@ -14,6 +19,10 @@ export interface InferRoute {
 interface InferParts {
   readonly engine: Engine
   readonly bodyBytesMax: number
+  /** What the classes of a model's output are called, by index. */
+  readonly labels: (model: string, output: string) => Labels
+  /** Undefined: shared memory is off. */
+  readonly regions: SharedRegions | undefined
 }
 
 /** One request: admitted, read, decoded, run, answered. What goes wrong is thrown and answered at the edge. */
@@ -24,7 +33,7 @@ export async function answerInfer(request: Request, route: InferRoute, parts: In
     // Before the body is read: nobody should have to send it to a model that is not there.
     const lane = engine.lanes.find(route.model, route.version)
     try {
-      return await inferWith(lane, request, parts)
+      return await inferWith(lane, request, route, parts)
     } catch (error) {
       throw nameModel(error, lane.id)
     }
@@ -33,18 +42,51 @@ export async function answerInfer(request: Request, route: InferRoute, parts: In
   }
 }
 
-async function inferWith(lane: Lane, request: Request, { bodyBytesMax }: InferParts): Promise<Response> {
-  const body = await readBody(request, bodyBytesMax)
+async function inferWith(
+  announced: Lane,
+  request: Request,
+  route: InferRoute,
+  parts: InferParts,
+): Promise<Response> {
+  const body = await readBody(request, parts.bodyBytesMax)
   const headerLength = request.headers.get('inference-header-content-length')
-  const decoded = headerLength === '0' ? decodeRawRequest(body, lane) : decodeInferRequest(body, headerLength)
-  const outputs = decoded.outputs?.map(({ name }) => name)
-  const result = await lane.infer({ inputs: decoded.inputs, outputs, signal: request.signal })
+  const decoded =
+    headerLength === '0'
+      ? decodeRawRequest(body, announced)
+      : decodeInferRequest(body, headerLength, parts.regions)
+  // Once more: while the body came in another version may have taken over, and this one may be on its way out.
+  const lane = parts.engine.lanes.find(route.model, route.version)
+  const wanted = decoded.outputs?.map(({ name }) => name)
+  const result = await lane.infer({ inputs: decoded.inputs, outputs: wanted, signal: request.signal })
+  let answer: EncodedAnswer
   try {
+    const { id, outputs: wants } = decoded
     const { model, version } = lane
-    return encodeInferResponse({ id: decoded.id, model, version, outputs: result.outputs }, decoded)
+    const outputs = wants?.some(isClassified)
+      ? classifyWanted(result.outputs, wants, (output) => parts.labels(model, output))
+      : result.outputs
+    answer = encodeInferResponse({ id, model, version, outputs }, decoded)
   } finally {
     result.release()
   }
+  const encoding = chooseEncoding(answer, request)
+  if (encoding !== undefined) return await compressAnswer(answer, encoding)
+  return new Response(answer.body, { headers: answer.headers })
+}
+
+function isClassified({ classes }: WantedOutput): boolean {
+  return classes !== undefined
+}
+
+function classifyWanted(
+  outputs: readonly Tensor[],
+  wants: readonly WantedOutput[],
+  labels: (output: string) => Labels,
+): Tensor[] {
+  return outputs.map((output, index) => {
+    const classes = wants[index]?.classes
+    return classes === undefined ? output : classifyOutput(output, { classes, labels: labels(output.name) })
+  })
 }
 
 /** What decoding refuses knows nothing of the model; whoever reads the message should. */

@@ -60,20 +60,36 @@ export function encodeJsonData(output: { name: string; datatype: Datatype; bytes
   const { datatype, bytes } = output
   if (datatype === 'BYTES') return `[${decodeTexts(output).join(',')}]`
   if (datatype === 'BOOL') return `[${Array.from(bytes, (byte) => byte !== 0).join(',')}]`
-  const buffer = bytes.buffer as ArrayBuffer
-  const at = bytes.byteOffset
-  if (datatype === 'INT64') return `[${new BigInt64Array(buffer, at, bytes.length / 8).join(',')}]`
-  if (datatype === 'UINT64') return `[${new BigUint64Array(buffer, at, bytes.length / 8).join(',')}]`
-  if (datatype === 'BF16')
-    return `[${decodeBfloat16(new Uint16Array(buffer, at, bytes.length / 2)).join(',')}]`
-  const Kind = NUMBERS[datatype]
-  if (Kind === undefined) {
+  const numbers = readNumbers(output)
+  if (numbers === undefined) {
     throw new EdgeError(
       'output_unsupported',
       `Cannot answer output "${output.name}" in JSON: ${datatype} has no form there, ask for it with "binary_data": true`,
     )
   }
-  return `[${new Kind(buffer, at, bytes.length / byteLength(datatype, 1)).join(',')}]`
+  return `[${datatype.includes('INT') ? numbers.join(',') : joinFloats(numbers as Numbers)}]`
+}
+
+/** Joining writes a negative zero without its sign; looking for one is much cheaper than writing each by itself. */
+function joinFloats(numbers: Numbers): string {
+  let hasNegativeZero = false
+  for (let index = 0; index < numbers.length; index += 1) {
+    if (numbers[index] === 0 && Object.is(numbers[index], -0)) hasNegativeZero = true
+  }
+  if (!hasNegativeZero) return numbers.join(',')
+  return Array.from(numbers, (number) => (Object.is(number, -0) ? '-0.0' : String(number))).join(',')
+}
+
+/** The elements as numbers, a view where there is one to be had; undefined for datatypes that JavaScript has none for. */
+export function readNumbers({ datatype, bytes }: { datatype: Datatype; bytes: Uint8Array }) {
+  const buffer = bytes.buffer as ArrayBuffer
+  const at = bytes.byteOffset
+  if (datatype === 'INT64') return new BigInt64Array(buffer, at, bytes.length / 8)
+  if (datatype === 'UINT64') return new BigUint64Array(buffer, at, bytes.length / 8)
+  if (datatype === 'BF16') return decodeBfloat16(new Uint16Array(buffer, at, bytes.length / 2))
+  if (datatype === 'BOOL') return bytes
+  const Kind = NUMBERS[datatype]
+  return Kind === undefined ? undefined : new Kind(buffer, at, bytes.length / byteLength(datatype, 1))
 }
 
 function fillNumbers(from: JsonData, into: Numbers): void {
@@ -151,7 +167,8 @@ function textOf(from: JsonData, element: unknown, index: number): string {
 
 const encoder = new TextEncoder()
 
-function encodeTexts(texts: readonly string[]): Uint8Array {
+/** Strings as the bytes of a BYTES tensor. */
+export function encodeTexts(texts: readonly string[]): Uint8Array {
   const encoded = texts.map((text) => encoder.encode(text))
   const bytes = new Uint8Array(new ArrayBuffer(encoded.reduce((sum, text) => sum + 4 + text.length, 0)))
   const view = new DataView(bytes.buffer)

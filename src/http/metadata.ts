@@ -1,11 +1,24 @@
 import type { Lane } from '../inference/lane.ts'
 import type { TensorSpec } from '../runtime/backend.ts'
+import type { SharedRegions } from './shared-regions.ts'
 
 /** Extensions of the Open Inference Protocol that work here, in Triton's spelling. */
-const EXTENSIONS = ['binary_tensor_data', 'model_repository', 'statistics']
+const EXTENSIONS = [
+  'binary_tensor_data',
+  'classification',
+  'logging',
+  'model_repository',
+  'model_repository(unload_dependents)',
+  'statistics',
+]
 
-export function serverMetadata(server: { name: string; version: string }) {
-  return { name: server.name, version: server.version, extensions: EXTENSIONS }
+export function serverMetadata(server: {
+  serverName: string
+  serverVersion: string
+  regions: SharedRegions | undefined
+}) {
+  const extensions = server.regions === undefined ? EXTENSIONS : [...EXTENSIONS, 'system_shared_memory']
+  return { name: server.serverName, version: server.serverVersion, extensions }
 }
 
 /** `properties` is the protocol's place for what a server adds; `client` there tells `limpet infer` how to ask. */

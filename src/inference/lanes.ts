@@ -60,9 +60,19 @@ export class Lanes {
   }
 
   /** Makes a version known that cannot be loaded, so that the index can say why. */
-  note(model: string, version: string, reason: string): void {
-    this.#set({ model, version, state: 'UNAVAILABLE', reason }, undefined)
+  note(model: string, version: string, reason: string): LaneStatus {
+    const lane = this.#models.get(model)?.entries.get(version)?.lane
+    // What is served goes on being served, whatever has become of its folder.
+    const state = lane === undefined ? 'UNAVAILABLE' : 'READY'
+    this.#set({ model, version, state, reason }, lane)
     this.#log.error('inference.model_unavailable', { model, version, reason })
+    return this.#status(model, version)
+  }
+
+  /** Takes back what was noted of a version that is not served. */
+  forget(model: string, version: string): void {
+    const entries = this.#models.get(model)?.entries
+    if (entries?.get(version)?.lane === undefined) entries?.delete(version)
   }
 
   /**
@@ -152,7 +162,12 @@ export class Lanes {
 
   async #open(plan: LanePlan): Promise<Session> {
     const session = await this.#options.backend.load(plan.source, plan.session)
-    const problems = [...plan.check(session), ...batchProblems(session.signature, plan.scheduling)]
+    const { signature } = session
+    const problems = [
+      ...plan.check(session),
+      ...outputProblems(signature),
+      ...batchProblems(signature, plan.scheduling),
+    ]
     if (problems.length === 0) return session
     await session.close()
     throw new EdgeError('model_invalid', `Cannot serve "${plan.session.id}": ${problems.join('; ')}`)
@@ -229,6 +244,13 @@ export class Lanes {
 function readyVersions(model: Model | undefined): string[] {
   const ready = [...(model?.entries ?? [])].filter(([, { lane }]) => lane !== undefined)
   return ready.map(([version]) => version).sort(compareVersions)
+}
+
+/** A model without a tensor to answer could never answer. */
+function outputProblems({ outputs, unsupportedOutputs }: Signature): string[] {
+  if (outputs.length > 0) return []
+  const kinds = unsupportedOutputs.map(({ name, kind }) => `"${name}" is a ${kind}`).join(', ')
+  return [`none of its outputs is a tensor: ${kinds}`]
 }
 
 /** What keeps a model from being run in batches. */

@@ -17,7 +17,8 @@ export interface Logger {
 const root = pino(
   {
     base: { pid: process.pid },
-    level: 'info',
+    // What is written is chosen by `written`: its kinds can be switched one by one, pino's levels cannot.
+    level: 'debug',
     messageKey: 'event',
     timestamp: pino.stdTimeFunctions.isoTime,
     formatters: { level: (label) => ({ level: label }) },
@@ -26,17 +27,36 @@ const root = pino(
   pino.destination({ dest: 2, sync: true }),
 )
 
-export type LogLevel = 'silent' | 'error' | 'warn' | 'info' | 'debug'
+const KINDS = ['error', 'warn', 'info', 'debug'] as const
+
+export type LogKind = (typeof KINDS)[number]
+export type LogLevel = 'silent' | LogKind
 
 const children = new Map(SUBSYSTEMS.map((name) => [name, root.child({ subsystem: name })]))
+let written: ReadonlySet<LogKind> = kindsUpTo('info')
 
 /** Event names read `subsystem.what_happened`; fields carry their unit in the name. */
 export function logger(subsystem: Subsystem): Logger {
-  const write = (level: Exclude<LogLevel, 'silent'>) => (event: string, fields?: Fields) =>
-    children.get(subsystem)?.[level](fields ?? {}, event)
+  const write = (kind: LogKind) => (event: string, fields?: Fields) => {
+    if (written.has(kind)) children.get(subsystem)?.[kind](fields ?? {}, event)
+  }
   return { error: write('error'), warn: write('warn'), info: write('info'), debug: write('debug') }
 }
 
 export function setLogLevel(level: LogLevel): void {
-  for (const child of children.values()) child.level = level
+  written = kindsUpTo(level)
+}
+
+/** Exactly these kinds, whatever lies between them. */
+export function setLogKinds(kinds: ReadonlySet<LogKind>): void {
+  written = new Set(kinds)
+}
+
+export function logKinds(): ReadonlySet<LogKind> {
+  return written
+}
+
+/** Up to "silent" there is none: it is not among the kinds. */
+function kindsUpTo(level: LogLevel): ReadonlySet<LogKind> {
+  return new Set(KINDS.filter((_, index) => index <= KINDS.indexOf(level as LogKind)))
 }

@@ -53,7 +53,9 @@ export class InputSlot {
     if (this.#staged === undefined || !isAlike(this.#staged.tensor, tensor)) {
       this.destroy()
       const memory = new Memory(tensor.bytes.byteLength)
-      this.#staged = { tensor, memory, value: this.#create(tensor, memory.address) }
+      // Not the tensor itself: its bytes may be a view into a large body, or into memory that a client shares.
+      const { datatype, shape } = tensor
+      this.#staged = { tensor: { datatype, shape }, memory, value: this.#create(tensor, memory.address) }
     }
     this.#staged.memory.bytes.set(tensor.bytes)
     return this.#staged.value

@@ -2,11 +2,11 @@ import { readdir, readFile, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { EdgeError, messageOf } from '../kit/errors.ts'
 
-/** A model repository: `NAME/VERSION/model.onnx`, with an optional `NAME/config.toml`. */
+/** A model repository: `NAME/VERSION/model.onnx`, with an optional `NAME/config.toml` or Triton's `NAME/config.pbtxt`. */
 export interface ModelFolder {
   readonly name: string
   readonly versions: readonly VersionFolder[]
-  /** The text of its `config.toml`, undefined where there is none. */
+  /** The text of its config, undefined where there is none. */
   readonly config: { readonly path: string; readonly text: string } | undefined
   /** What is wrong with the folder as a whole; then there are no versions. */
   readonly problem: string | undefined
@@ -15,13 +15,15 @@ export interface ModelFolder {
 interface VersionFolder {
   readonly version: string
   readonly path: string
-  /** What is wrong with this version. */
-  readonly problem: string | undefined
 }
 
 /** Names go into URLs, topics and paths: no slash, no leading dot, and a bound. */
 const NAME = /^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$/
 const CONFIG_BYTES_MAX = 1024 * 1024
+const CONFIG_NAMES = ['config.toml', 'config.pbtxt']
+
+/** Triton's versions. Beside them its models have folders like `warmup`, which are none. */
+const TRITON_VERSION = /^[1-9][0-9]*$/
 
 /** What is in a model repository, models by name. A model that is broken is listed with its problem. */
 export async function listModels(root: string): Promise<ModelFolder[]> {
@@ -32,20 +34,27 @@ export async function listModels(root: string): Promise<ModelFolder[]> {
       { cause },
     )
   })
-  return await Promise.all(names.map((name) => readModel(root, name)))
+  return await Promise.all(names.map((name) => readFolder(root, name)))
 }
 
-async function readModel(root: string, name: string): Promise<ModelFolder> {
+/** One model by name; undefined where there is no such folder. A name that could leave the repository is no name. */
+export async function readModel(root: string, name: string): Promise<ModelFolder | undefined> {
+  if (!NAME.test(name) || !(await listFolders(root)).includes(name)) return undefined
+  return await readFolder(root, name)
+}
+
+async function readFolder(root: string, name: string): Promise<ModelFolder> {
   const broken = (problem: string): ModelFolder => ({ name, versions: [], config: undefined, problem })
   if (!NAME.test(name)) {
     return broken(`Cannot use "${name}" as a model's name: it must match ${NAME.source}`)
   }
   try {
     const folder = join(root, name)
-    const config = await readConfig(join(folder, 'config.toml'))
-    const versions = await Promise.all(
-      (await listFolders(folder)).map((version) => readVersion(folder, version)),
-    )
+    const config = await readConfig(folder)
+    const isVersion = config?.path.endsWith('.pbtxt') ? TRITON_VERSION : /^/
+    const versions = (await listFolders(folder))
+      .filter((version) => isVersion.test(version))
+      .map((version) => ({ version, path: join(folder, version) }))
     if (versions.length > 0) return { name, versions, config, problem: undefined }
     return broken(
       `Cannot serve "${name}": "${folder}" holds no version, expected a folder like 1/ with model.onnx in it`,
@@ -55,22 +64,42 @@ async function readModel(root: string, name: string): Promise<ModelFolder> {
   }
 }
 
-async function readVersion(folder: string, version: string): Promise<VersionFolder> {
-  const path = join(folder, version, 'model.onnx')
+/** The file of a version that ONNX Runtime is to load, or what is wrong with it. */
+export async function findModelFile(
+  { version, path: folder }: VersionFolder,
+  name: string,
+): Promise<{ readonly path: string } | { readonly problem: string }> {
+  const refuse = (what: string) => ({ problem: `Cannot serve version ${version}: ${what}` })
+  if (!NAME.test(version)) {
+    return { problem: `Cannot use "${version}" as a version: it must match ${NAME.source}` }
+  }
+  const path = join(folder, name)
   const file = await stat(path).catch(() => undefined)
-  const problem = !NAME.test(version)
-    ? `Cannot use "${version}" as a version: it must match ${NAME.source}`
-    : file === undefined
-      ? `Cannot serve version ${version}: there is no "${path}"`
-      : !file.isFile()
-        ? `Cannot serve version ${version}: "${path}" is not a file`
-        : file.size === 0
-          ? `Cannot serve version ${version}: "${path}" is empty (0 bytes)`
-          : undefined
-  return { version, path, problem }
+  if (file === undefined) return refuse(`there is no "${path}"`)
+  if (file.isDirectory()) return await findInFolder(path, refuse)
+  if (!file.isFile()) return refuse(`"${path}" is not a file`)
+  return file.size === 0 ? refuse(`"${path}" is empty (0 bytes)`) : { path }
 }
 
-async function readConfig(path: string): Promise<ModelFolder['config']> {
+/** Triton's place for a model of several files: a folder of the file's name with `model.onnx` in it. */
+async function findInFolder(folder: string, refuse: (what: string) => { problem: string }) {
+  const path = join(folder, 'model.onnx')
+  const file = await stat(path).catch(() => undefined)
+  if (!file?.isFile()) return refuse(`"${folder}" is not a file, and no folder with model.onnx in it`)
+  return file.size === 0 ? refuse(`"${path}" is empty (0 bytes)`) : { path }
+}
+
+async function readConfig(folder: string): Promise<ModelFolder['config']> {
+  const found = await Promise.all(CONFIG_NAMES.map((name) => readConfigFile(join(folder, name))))
+  const [config, other] = found.filter((file) => file !== undefined)
+  if (other === undefined) return config
+  throw new EdgeError(
+    'config_invalid',
+    `"${folder}" holds ${CONFIG_NAMES.join(' and ')}, expected one of them`,
+  )
+}
+
+async function readConfigFile(path: string): Promise<ModelFolder['config']> {
   const file = await stat(path).catch(() => undefined)
   if (file === undefined) return undefined
   if (file.size > CONFIG_BYTES_MAX) {

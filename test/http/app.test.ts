@@ -25,8 +25,14 @@ async function stage(requestsMax = 4, isStarted = true) {
     serverName: 'limpet',
     serverVersion: '1.2.3',
     bodyBytesMax: 2_000,
+    control: { load: () => Promise.resolve([]), unload: () => Promise.resolve() },
     isStarted: () => isStarted,
     clientHints: (model) => (model === 'echo' ? { inputs: {} } : undefined),
+    configured: () => undefined,
+    labels: () => undefined,
+    basePath: '',
+    restrictions: [],
+    regions: undefined,
   })
   const ask = async (method: string, path: string, body?: string) => {
     const response = await handle(
@@ -213,19 +219,14 @@ describe('infer', () => {
 })
 
 describe('what is not there', () => {
-  test.each([
-    '/',
-    '/v1',
-    '/v2/',
-    '/v2/health',
-    '/v2/models',
-    '/v2/models/echo/versions',
-    '/v2/models/echo/predict',
-  ])('%s: 404', async (path) => {
-    const { ask } = await stage()
-    for (const method of ['GET', 'POST', 'DELETE'])
-      expect(await ask(method, path)).toMatchObject({ status: 404, body: { error: 'Not Found' } })
-  })
+  test.each(['/', '/v1', '/v2/', '/v2/health', '/v2/models/echo/versions', '/v2/models/echo/predict'])(
+    '%s: 404',
+    async (path) => {
+      const { ask } = await stage()
+      for (const method of ['GET', 'POST', 'DELETE'])
+        expect(await ask(method, path)).toMatchObject({ status: 404, body: { error: 'Not Found' } })
+    },
+  )
 
   test.each([
     ['POST', '/v2'],

@@ -9,8 +9,13 @@ import { tensor } from '../kit/fake-session.ts'
 import { SEED } from '../kit/seed.ts'
 import { ALL, binaryPart, IN_JSON, jsonPart } from './requests.ts'
 
+const respond = (...args: Parameters<typeof encodeInferResponse>) => {
+  const { body, headers } = encodeInferResponse(...args)
+  return new Response(body, { headers })
+}
+
 const encode = (outputs: readonly Tensor[], isBinaryOutput: boolean, id = '') =>
-  encodeInferResponse({ id, model: 'm', version: '1', outputs }, { outputs: undefined, isBinaryOutput })
+  respond({ id, model: 'm', version: '1', outputs }, { outputs: undefined, isBinaryOutput })
 
 /** Outputs have the form of inputs: what is answered can be sent back, and is then read as it was written. */
 async function sendBack(response: Response): Promise<readonly Tensor[]> {
@@ -108,7 +113,7 @@ describe('the form of the answer', () => {
       isBinaryOutput: false,
     }
     const outputs = [second, { ...first, name: 'c' }, first]
-    const response = encodeInferResponse({ id: '', model: 'm', version: '1', outputs }, wants)
+    const response = respond({ id: '', model: 'm', version: '1', outputs }, wants)
     const length = Number(response.headers.get('Inference-Header-Content-Length'))
     expect(response.headers.get('Content-Type')).toBe('application/octet-stream')
     const body = new Uint8Array(await response.arrayBuffer())

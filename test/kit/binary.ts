@@ -98,7 +98,7 @@ export async function runToEnd(folder: string, spawned: Spawned) {
   return { stdout, stderr, exitCode }
 }
 
-async function readLog(folder: string): Promise<string> {
+export async function readLog(folder: string): Promise<string> {
   return await Bun.file(join(folder, 'stderr.log')).text()
 }
 

@@ -1,7 +1,7 @@
 import { afterAll, describe, expect, test } from 'bun:test'
 import { mkdir, symlink } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
-import { listModels } from '../../src/store/model-folder.ts'
+import { findModelFile, listModels } from '../../src/store/model-folder.ts'
 import { createFolder } from '../kit/binary.ts'
 
 const folder = await createFolder()
@@ -22,9 +22,21 @@ async function repository(files: Readonly<Record<string, string>>): Promise<stri
   return root
 }
 
+/** All models of a repository, with what is wrong with each version. */
+async function examine(root: string, file = 'model.onnx') {
+  const models = await listModels(root)
+  return await Promise.all(
+    models.map(async (model) => {
+      const found = await Promise.all(model.versions.map((version) => findModelFile(version, file)))
+      const problems = found.map((of) => ('problem' in of ? of.problem : undefined))
+      return { ...model, found, problems }
+    }),
+  )
+}
+
 /** The one model of a repository. */
-async function onlyModel(files: Readonly<Record<string, string>>) {
-  const models = await listModels(await repository(files))
+async function onlyModel(files: Readonly<Record<string, string>>, file?: string) {
+  const models = await examine(await repository(files), file)
   expect(models.length).toBe(1)
   const [model] = models
   if (model === undefined) throw new Error('There is no model')
@@ -42,8 +54,7 @@ test('models and versions by name, each with its path', async () => {
   })
   const version = (model: string, name: string) => ({
     version: name,
-    path: join(root, model, name, 'model.onnx'),
-    problem: undefined,
+    path: join(root, model, name),
   })
   expect(await listModels(root)).toEqual([
     {
@@ -86,7 +97,7 @@ describe('names', () => {
   test.each(['a', '_', 'A-b.c_9', 'a'.repeat(128)])('%s is a name', async (name) => {
     const model = await onlyModel({ [`${name}/${name}/model.onnx`]: 'x' })
     expect(model.problem).toBeUndefined()
-    expect(model.versions.map(({ problem }) => problem)).toEqual([undefined])
+    expect(model.problems).toEqual([undefined])
   })
 
   test.each(['-a', 'a b', 'ä', 'a%2f', 'a+b', 'a'.repeat(129)])('%s is none', async (name) => {
@@ -96,13 +107,13 @@ describe('names', () => {
   })
 
   test.each(['-1', '1 2', 'v1+x'])('%s is none for a version; the others are served', async (version) => {
-    const { versions, problem } = await onlyModel({
+    const { versions, problem, problems } = await onlyModel({
       [`a/${version}/model.onnx`]: 'x',
       'a/7/model.onnx': 'x',
     })
     expect(problem).toBeUndefined()
-    expect(versions.find((item) => item.version === version)?.problem).toContain('as a version')
-    expect(versions.find((item) => item.version === '7')?.problem).toBeUndefined()
+    expect(problems[versions.findIndex((item) => item.version === version)]).toContain('as a version')
+    expect(problems[versions.findIndex((item) => item.version === '7')]).toBeUndefined()
   })
 })
 
@@ -114,8 +125,8 @@ describe('what is wrong with one version is said of that version', () => {
     ['a/1/model.onnx/', '', 'is not a file'],
     ['a/1/model.onnx', '-> nowhere.onnx', 'Cannot serve version 1: there is no "'],
   ])('%s %p: %s', async (path, content, problem) => {
-    const { versions } = await onlyModel({ [path]: content, 'a/2/model.onnx': 'x' })
-    expect(versions.map((version) => version.problem)).toEqual([expect.stringContaining(problem), undefined])
+    const { problems } = await onlyModel({ [path]: content, 'a/2/model.onnx': 'x' })
+    expect(problems).toEqual([expect.stringContaining(problem), undefined])
   })
 })
 
@@ -145,6 +156,32 @@ describe('config.toml', () => {
   })
 })
 
+test("a model of several files may be a folder of the file's name", async () => {
+  const { found } = await onlyModel({ 'a/1/model.onnx/model.onnx': 'x', 'a/1/model.onnx/weights': 'x' })
+  expect(found).toEqual([{ path: expect.stringMatching(/a\/1\/model\.onnx\/model\.onnx$/) }])
+})
+
+test('the file is that of the config', async () => {
+  const { problems } = await onlyModel({ 'a/1/net.onnx': 'x', 'a/2/model.onnx': 'x' }, 'net.onnx')
+  expect(problems).toEqual([undefined, expect.stringContaining('2/net.onnx"')])
+})
+
+describe('config.pbtxt', () => {
+  test('is read as the config; then only numbers are versions, as for Triton', async () => {
+    const folders = ['1', '20', '01', '0', 'warmup', 'v3']
+    const files = Object.fromEntries(folders.map((name) => [`a/${name}/model.onnx`, 'x']))
+    const { config, versions } = await onlyModel({ ...files, 'a/config.pbtxt': 'name: "a"' })
+    expect(config?.text).toBe('name: "a"')
+    expect(versions.map(({ version }) => version)).toEqual(['1', '20'])
+  })
+
+  test('beside config.toml is one too many', async () => {
+    const files = { 'a/1/model.onnx': 'x', 'a/config.pbtxt': '', 'a/config.toml': '' }
+    const { problem } = await onlyModel(files)
+    expect(problem).toContain('holds config.toml and config.pbtxt, expected one of them')
+  })
+})
+
 describe('links', () => {
   test('to a model, a version and a file are followed', async () => {
     const root = await repository({
@@ -153,8 +190,8 @@ describe('links', () => {
       'a/1': '-> ../.store/whole/1',
       'b/1/model.onnx': '-> ../../.store/whole/1/model.onnx',
     })
-    const models = await listModels(root)
-    expect(models.map(({ name, versions }) => [name, versions.map(({ problem }) => problem)])).toEqual([
+    const models = await examine(root)
+    expect(models.map(({ name, problems }) => [name, problems])).toEqual([
       ['a', [undefined]],
       ['b', [undefined]],
       ['linked', [undefined]],
@@ -172,13 +209,13 @@ describe('links', () => {
       'a/1/model.onnx': 'x',
       'a/2': '-> ../nowhere',
     })
-    const models = await listModels(root)
+    const models = await examine(root)
     expect(models.map(({ name, problem }) => [name, problem])).toEqual([
       ['a', undefined],
       ['circle', expect.stringContaining('Cannot read model "circle": ELOOP')],
       ['gone', expect.stringContaining('Cannot read model "gone": ENOENT')],
     ])
-    expect(models[0]?.versions.map(({ problem }) => problem)).toEqual([
+    expect(models[0]?.problems).toEqual([
       undefined,
       expect.stringContaining('Cannot serve version 2: there is no "'),
     ])

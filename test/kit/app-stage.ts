@@ -1,0 +1,45 @@
+/** The HTTP API over a fake backend that serves "echo" in version 1, and knows a "broken" model. */
+import { type AppOptions, createHandler } from '../../src/http/app.ts'
+import { Engine } from '../../src/inference/engine.ts'
+import { Lanes } from '../../src/inference/lanes.ts'
+import { FakeClock } from './fake-clock.ts'
+import { FakeBackend, FakeSession, lanePlan } from './fake-session.ts'
+
+export async function stageApp(options: Partial<AppOptions> = {}) {
+  const backend = new FakeBackend()
+  const session = new FakeSession()
+  backend.sessions.set('echo/1', session)
+  const lanes = new Lanes({ backend, clock: new FakeClock(), runsMax: 1 })
+  await lanes.load(lanePlan('echo', '1'))
+  await lanes.load(lanePlan('echo', '2'))
+  lanes.note('broken', '', 'it holds no version')
+  const handle = createHandler({
+    engine: new Engine({ lanes, requestsMax: 4 }),
+    serverName: 'limpet',
+    serverVersion: '1.2.3',
+    bodyBytesMax: 100_000,
+    control: { load: () => Promise.resolve([]), unload: () => Promise.resolve() },
+    isStarted: () => true,
+    clientHints: () => undefined,
+    configured: () => undefined,
+    labels: () => undefined,
+    basePath: '',
+    restrictions: [],
+    regions: undefined,
+    ...options,
+  })
+  const send = async (method: string, path: string, init: RequestInit = {}) =>
+    await handle(new Request(`http://limpet${path}`, { method, ...init }))
+  const ask = async (method: string, path: string, body?: unknown, headers: Record<string, string> = {}) => {
+    const text = body === undefined || typeof body === 'string' ? body : JSON.stringify(body)
+    const response = await send(method, path, { ...(text === undefined ? {} : { body: text }), headers })
+    const json: unknown = await response.json()
+    return { status: response.status, body: json }
+  }
+  return { ask, send, session }
+}
+
+export function echoRequest(data: readonly number[], outputs?: readonly unknown[]) {
+  const input = { name: 'INPUT0', datatype: 'UINT8', shape: [data.length], data }
+  return { inputs: [input], ...(outputs === undefined ? {} : { outputs }) }
+}
