@@ -11,6 +11,7 @@ import { BUILD } from './build-info.ts'
 import { exampleCurl } from './example.ts'
 import { waitForStop } from './lifecycle.ts'
 import { listenTcp, listenUnix } from './listen.ts'
+import { watchLoopDelay } from './loop-delay.ts'
 import { allowControl } from './model-control.ts'
 import { ModelRepository } from './model-repository.ts'
 import { pollModels } from './poll-models.ts'
@@ -40,7 +41,11 @@ export async function runServe(options: ServeOptions, print: (line: string) => v
     clock: systemClock,
     runsMax: backend.threads,
   })
-  const engine = new Engine({ lanes, requestsMax: config.inference.requests_max })
+  const engine = new Engine({
+    lanes,
+    requestsMax: config.inference.requests_max,
+    bytesMax: config.inference.bytes_max,
+  })
   const repository = new ModelRepository({
     root: options.models,
     lanes,
@@ -98,6 +103,7 @@ async function describeApp(
     serverName: config.server_name,
     serverVersion: BUILD.version,
     bodyBytesMax: config.body_bytes_max,
+    loopDelay: watchLoopDelay(systemClock),
     isStarted,
     control: allowControl(repository, control),
     clientHints: (model) => repository.settings(model)?.client,

@@ -31,6 +31,12 @@ const Config = z.strictObject({
     .strictObject({
       /** Requests inside the server at once, waiting or running. */
       requests_max: z.int().min(1).max(65_536).default(1024),
+      /** What the bodies of all those requests may come to. */
+      bytes_max: z
+        .int()
+        .min(1024)
+        .max(2 ** 40)
+        .default(1024 ** 3),
       /** Requests waiting for one version of a model. */
       queue_items_max: z.int().min(1).max(65_536).default(256),
     })

@@ -1,6 +1,7 @@
 import { type Context, Hono } from 'hono'
 import type { Engine } from '../inference/engine.ts'
 import { BugError, EdgeError, ERROR_CODES } from '../kit/errors.ts'
+import type { HistogramSnapshot } from '../kit/histogram.ts'
 import { type Logger, logger } from '../kit/log.ts'
 import type { Labels } from './classification.ts'
 import { answerInfer } from './infer.ts'
@@ -23,6 +24,8 @@ export interface AppOptions {
   readonly serverVersion: string
   readonly bodyBytesMax: number
   readonly control: ModelControl
+  /** How late timers of the main thread have been, in seconds. */
+  readonly loopDelay: () => HistogramSnapshot
   /** False until every model of the folder has been loaded, or has failed to. */
   readonly isStarted: () => boolean
   /** What a model's `config.toml` says under `[client]`. */
@@ -70,7 +73,7 @@ function listRoutes(options: AppOptions): Route[] {
       return c.json(modelStatistics(lanes.ready(model, version)))
     }),
     ['metadata', 'GET', '/v2/models', (c) => c.json(listModels(lanes.index()))],
-    ['metrics', 'GET', '/metrics', () => metricsResponse(engine)],
+    ['metrics', 'GET', '/metrics', () => metricsResponse(options)],
     ...withVersion(['health', 'GET', '/v2/models/:model', '/ready'], (c) => modelReady(c, options)),
     ...withVersion(['metadata', 'GET', '/v2/models/:model', ''], (c) => {
       const { model, version } = named(c)
@@ -137,8 +140,8 @@ export function createHandler(options: AppOptions): (request: Request) => Respon
 }
 
 /** The text format of Prometheus, version 0.0.4. */
-function metricsResponse(engine: Engine): Response {
-  return new Response(writeMetrics(engine), {
+function metricsResponse({ engine, loopDelay }: AppOptions): Response {
+  return new Response(writeMetrics(engine, loopDelay()), {
     headers: { 'Content-Type': 'text/plain; version=0.0.4; charset=utf-8' },
   })
 }

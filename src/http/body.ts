@@ -2,19 +2,35 @@ import { promisify } from 'node:util'
 import { gunzip, type InputType, inflate } from 'node:zlib'
 import { EdgeError, messageOf } from '../kit/errors.ts'
 
+/** Told of bytes before they are kept, as far as that can be known; may refuse. */
+type Hold = (bytes: number) => void
+
 /** The body, decompressed. Never more than `bytesMax`, whatever the headers say. */
-export async function readBody(request: Request, bytesMax: number): Promise<ArrayBuffer> {
+export async function readBody(
+  request: Request,
+  bytesMax: number,
+  hold: Hold = () => undefined,
+): Promise<ArrayBuffer> {
   const announced = request.headers.get('content-length')
   if (announced !== null && Number(announced) > bytesMax) throw tooLarge(`${announced} bytes`, bytesMax)
-  const raw = await readRaw(request, announced === null ? bytesMax : undefined)
+  if (announced !== null) hold(Number(announced))
+  const raw = await readRaw(request, announced === null ? { bytesMax, hold } : undefined)
   const encoding = request.headers.get('content-encoding')?.trim().toLowerCase() ?? 'identity'
-  return encoding === 'identity' ? raw : await decompress(raw, { encoding, bytesMax })
+  if (encoding === 'identity') return raw
+  const whole = await decompress(raw, { encoding, bytesMax })
+  hold(whole.byteLength)
+  return whole
+}
+
+interface Limit {
+  readonly bytesMax: number
+  readonly hold: Hold
 }
 
 /** As it comes over the line; without a limit the length has been announced, and the server holds the client to it. */
-async function readRaw(request: Request, bytesMax: number | undefined): Promise<ArrayBuffer> {
+async function readRaw(request: Request, limit: Limit | undefined): Promise<ArrayBuffer> {
   try {
-    return bytesMax === undefined ? await request.arrayBuffer() : await readStream(request.body, bytesMax)
+    return limit === undefined ? await request.arrayBuffer() : await readStream(request.body, limit)
   } catch (cause) {
     if (!request.signal.aborted || cause instanceof EdgeError) throw cause
     throw new EdgeError('cancelled', 'Cannot read the body: the client has gone away', { cause })
@@ -22,13 +38,17 @@ async function readRaw(request: Request, bytesMax: number | undefined): Promise<
 }
 
 /** Without a Content-Length (chunked, or no body at all) the length shows only as it arrives. */
-async function readStream(body: ReadableStream<Uint8Array> | null, bytesMax: number): Promise<ArrayBuffer> {
+async function readStream(
+  body: ReadableStream<Uint8Array> | null,
+  { bytesMax, hold }: Limit,
+): Promise<ArrayBuffer> {
   if (body === null) return new ArrayBuffer(0)
   const chunks: Uint8Array[] = []
   let bytes = 0
   for await (const chunk of body) {
     bytes += chunk.byteLength
     if (bytes > bytesMax) throw tooLarge(`more than ${bytesMax} bytes`, bytesMax)
+    hold(chunk.byteLength)
     chunks.push(chunk)
   }
   return join(chunks, bytes)

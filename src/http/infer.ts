@@ -1,4 +1,4 @@
-import type { Engine } from '../inference/engine.ts'
+import type { Engine, Permit } from '../inference/engine.ts'
 import type { Lane } from '../inference/lane.ts'
 import { EdgeError } from '../kit/errors.ts'
 import type { Tensor } from '../runtime/backend.ts'
@@ -28,27 +28,26 @@ interface InferParts {
 /** One request: admitted, read, decoded, run, answered. What goes wrong is thrown and answered at the edge. */
 export async function answerInfer(request: Request, route: InferRoute, parts: InferParts): Promise<Response> {
   const { engine } = parts
-  engine.enter()
+  const permit = engine.enter()
   try {
     // Before the body is read: nobody should have to send it to a model that is not there.
     const lane = engine.lanes.find(route.model, route.version)
     try {
-      return await inferWith(lane, request, route, parts)
+      return await inferWith(lane, { request, route, permit }, parts)
     } catch (error) {
       throw nameModel(error, lane.id)
     }
   } finally {
-    engine.leave()
+    permit.leave()
   }
 }
 
 async function inferWith(
   announced: Lane,
-  request: Request,
-  route: InferRoute,
+  { request, route, permit }: { request: Request; route: InferRoute; permit: Permit },
   parts: InferParts,
 ): Promise<Response> {
-  const body = await readBody(request, parts.bodyBytesMax)
+  const body = await readBody(request, parts.bodyBytesMax, permit.hold)
   const headerLength = request.headers.get('inference-header-content-length')
   const decoded =
     headerLength === '0'

@@ -1,8 +1,11 @@
 import type { Engine } from '../inference/engine.ts'
 import type { Lane } from '../inference/lane.ts'
 import type { StatisticsSnapshot } from '../inference/statistics.ts'
+import type { HistogramSnapshot } from '../kit/histogram.ts'
 
 interface Sample {
+  /** What stands behind the family's name: "", or "_bucket" and the like for a histogram. */
+  readonly suffix?: string
   readonly labels: Readonly<Record<string, string>>
   readonly value: number
 }
@@ -11,7 +14,7 @@ interface Sample {
 interface Family {
   readonly name: string
   readonly help: string
-  readonly type: 'counter' | 'gauge'
+  readonly type: 'counter' | 'gauge' | 'histogram'
   readonly samples: readonly Sample[]
 }
 
@@ -61,12 +64,24 @@ const LANE_COUNTERS: readonly [name: string, help: string, value: (of: Statistic
   ],
 ]
 
+/** The first three by the names that Triton's own proposal gives them. */
+const LANE_HISTOGRAMS: readonly [name: string, help: string, of: keyof StatisticsSnapshot['histograms']][] = [
+  [
+    'nv_inference_request_duration_histogram_us',
+    'Duration of successful requests in microseconds',
+    'request',
+  ],
+  ['nv_inference_queue_duration_histogram_us', 'Time that requests waited, in microseconds', 'queue'],
+  ['nv_inference_compute_infer_duration_histogram_us', 'Duration of runs in microseconds', 'infer'],
+  ['limpet_inference_batch_size', 'Items in a run', 'batch'],
+]
+
 /**
  * Counters are kept by the lanes and written out when they are asked for, so they cost a request next to nothing.
  */
-export function writeMetrics(engine: Engine): string {
+export function writeMetrics(engine: Engine, loopDelay: HistogramSnapshot): string {
   const lanes = engine.lanes.ready()
-  const families = [...laneFamilies(lanes), ...serverFamilies(engine)]
+  const families = [...laneFamilies(lanes), ...serverFamilies(engine), loopFamily(loopDelay)]
   return `${families.map(writeFamily).join('\n')}\n`
 }
 
@@ -83,8 +98,15 @@ function laneFamilies(lanes: readonly Lane[]): Family[] {
     Object.entries(statistics.failures).map(([reason, value]) => ({ labels: { ...labels, reason }, value })),
   )
   const pending = lanes.map(({ model, version, queued }) => ({ labels: { model, version }, value: queued }))
+  const histograms = LANE_HISTOGRAMS.map(([name, help, of]): Family => {
+    const samples = snapshots.flatMap(({ labels, statistics }) =>
+      histogramSamples(labels, statistics.histograms[of]),
+    )
+    return { name, help, type: 'histogram', samples }
+  })
   return [
     ...counters,
+    ...histograms,
     {
       name: 'nv_inference_request_failure',
       help: 'Number of failed inference requests, all batch sizes',
@@ -109,8 +131,14 @@ function serverFamilies(engine: Engine): Family[] {
       samples: [{ labels: {}, value: engine.requests }],
     },
     {
+      name: 'limpet_request_bytes_in_flight',
+      help: 'Bytes of the bodies of the requests inside the server',
+      type: 'gauge',
+      samples: [{ labels: {}, value: engine.bytes }],
+    },
+    {
       name: 'limpet_requests_refused_total',
-      help: 'Requests refused at the door because too many were inside',
+      help: 'Requests refused because too many, or too many bytes, were inside',
       type: 'counter',
       samples: [{ labels: {}, value: engine.refused }],
     },
@@ -125,8 +153,28 @@ function serverFamilies(engine: Engine): Family[] {
   ]
 }
 
+function loopFamily(delay: HistogramSnapshot): Family {
+  return {
+    name: 'limpet_event_loop_delay_seconds',
+    help: 'How late timers of the main thread were, in seconds; what holds it up holds up every request',
+    type: 'histogram',
+    samples: histogramSamples({}, delay),
+  }
+}
+
+function histogramSamples(labels: Sample['labels'], histogram: HistogramSnapshot): Sample[] {
+  const buckets = histogram.cumulative.map((value, index) => {
+    const le = String(histogram.bounds[index] ?? '+Inf')
+    return { suffix: '_bucket', labels: { ...labels, le }, value }
+  })
+  const { sum, count } = histogram
+  return [...buckets, { suffix: '_sum', labels, value: sum }, { suffix: '_count', labels, value: count }]
+}
+
 function writeFamily({ name, help, type, samples }: Family): string {
-  const lines = samples.map(({ labels, value }) => `${name}${writeLabels(labels)} ${value}`)
+  const lines = samples.map(
+    ({ suffix = '', labels, value }) => `${name}${suffix}${writeLabels(labels)} ${value}`,
+  )
   return [`# HELP ${name} ${help}`, `# TYPE ${name} ${type}`, ...lines].join('\n')
 }
 

@@ -1,41 +1,81 @@
 import { EdgeError } from '../kit/errors.ts'
 import type { Lanes } from './lanes.ts'
 
-/** The door: counts who is inside, and knows the way to the lanes. */
+export interface EngineOptions {
+  readonly lanes: Lanes
+  readonly requestsMax: number
+  /** Of all bodies together. */
+  readonly bytesMax: number
+}
+
+/** One request's stay inside: from before its body is read to after its answer is made. */
+export interface Permit {
+  /** Before so many more bytes are kept for it; refused when all requests together would keep too many. */
+  hold(bytes: number): void
+  /** Gives back all that it held. Once. */
+  leave(): void
+}
+
+/** The door: counts who is inside and what they carry, and knows the way to the lanes. */
 export class Engine {
   readonly lanes: Lanes
-  readonly #requestsMax: number
+  readonly #options: EngineOptions
   #requests = 0
+  #bytes = 0
   #refused = 0
 
-  constructor(options: { lanes: Lanes; requestsMax: number }) {
+  constructor(options: EngineOptions) {
     this.lanes = options.lanes
-    this.#requestsMax = options.requestsMax
+    this.#options = options
   }
 
-  /** Requests inside, from before their body is read to after their answer is written. */
   get requests(): number {
     return this.#requests
   }
 
-  /** Requests that were turned away at the door since the start. */
+  /** What the bodies of the requests inside come to. */
+  get bytes(): number {
+    return this.#bytes
+  }
+
+  /** Requests that were turned away since the start, at the door or because of what they carried. */
   get refused(): number {
     return this.#refused
   }
 
-  /** Before a request's body is read: refused at once when too many are inside. Whoever entered leaves once. */
-  enter(): void {
-    if (this.#requests >= this.#requestsMax) {
-      this.#refused += 1
-      throw new EdgeError(
-        'queue_full',
-        `Cannot admit request: ${this.#requests} are in flight, at most ${this.#requestsMax}`,
-      )
+  /** Refused at once when too many are inside. */
+  enter(): Permit {
+    const { requestsMax } = this.#options
+    if (this.#requests >= requestsMax) {
+      throw this.#refuse(`${this.#requests} are in flight, at most ${requestsMax} (inference.requests_max)`)
     }
     this.#requests += 1
+    let held = 0
+    return {
+      hold: (bytes) => {
+        this.#hold(bytes)
+        held += bytes
+      },
+      leave: () => {
+        this.#requests -= 1
+        this.#bytes -= held
+        held = 0
+      },
+    }
   }
 
-  leave(): void {
-    this.#requests -= 1
+  #hold(bytes: number): void {
+    const { bytesMax } = this.#options
+    if (this.#bytes + bytes > bytesMax) {
+      throw this.#refuse(
+        `its ${bytes} bytes and the ${this.#bytes} in flight are too many, at most ${bytesMax} (inference.bytes_max)`,
+      )
+    }
+    this.#bytes += bytes
+  }
+
+  #refuse(why: string): EdgeError {
+    this.#refused += 1
+    return new EdgeError('queue_full', `Cannot admit request: ${why}`)
   }
 }

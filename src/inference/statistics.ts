@@ -1,3 +1,9 @@
+import { Histogram } from '../kit/histogram.ts'
+
+/** Microseconds; from a trivial model in line to a text detector behind a queue. */
+const BOUNDS_US = [50, 100, 250, 500, 1e3, 2.5e3, 5e3, 1e4, 2.5e4, 5e4, 1e5, 2.5e5, 5e5, 1e6, 5e6]
+const BOUNDS_BATCH = [1, 2, 4, 8, 16, 32, 64, 128]
+
 /** Count and sum, as Triton's statistics extension gives them. */
 export interface Duration {
   readonly count: number
@@ -38,13 +44,22 @@ export class Statistics {
   readonly #output = new Sum()
   readonly #batches = new Map<number, { input: Sum; infer: Sum; output: Sum }>()
   readonly #failures: Record<FailureReason, number> = { REJECTED: 0, CANCELED: 0, BACKEND: 0, OTHER: 0 }
+  readonly #histograms = {
+    request: new Histogram(BOUNDS_US),
+    queue: new Histogram(BOUNDS_US),
+    infer: new Histogram(BOUNDS_US),
+    batch: new Histogram(BOUNDS_BATCH),
+  }
   #inferences = 0
   #executions = 0
   #lastInferenceMs = 0
 
   /** One request answered; `items` is its share of the batch. */
   succeed(items: number, times: RequestTimes, nowMs: number): void {
-    this.#success.add(times.queueMs + times.inputMs + times.inferMs + times.outputMs)
+    const wholeMs = times.queueMs + times.inputMs + times.inferMs + times.outputMs
+    this.#success.add(wholeMs)
+    this.#histograms.request.add(wholeMs * 1000)
+    this.#histograms.queue.add(times.queueMs * 1000)
     this.#queue.add(times.queueMs)
     this.#input.add(times.inputMs)
     this.#infer.add(times.inferMs)
@@ -56,6 +71,8 @@ export class Statistics {
   /** One run of so many items. */
   execute(batchSize: number, times: Omit<RequestTimes, 'queueMs'>): void {
     this.#executions += 1
+    this.#histograms.infer.add(times.inferMs * 1000)
+    this.#histograms.batch.add(batchSize)
     const batch = this.#batches.get(batchSize) ?? { input: new Sum(), infer: new Sum(), output: new Sum() }
     this.#batches.set(batchSize, batch)
     batch.input.add(times.inputMs)
@@ -80,6 +97,12 @@ export class Statistics {
       infer: this.#infer.duration,
       output: this.#output.duration,
       failures: { ...this.#failures },
+      histograms: {
+        request: this.#histograms.request.snapshot,
+        queue: this.#histograms.queue.snapshot,
+        infer: this.#histograms.infer.snapshot,
+        batch: this.#histograms.batch.snapshot,
+      },
       batches: [...this.#batches].map(([batchSize, { input, infer, output }]) => ({
         batchSize,
         input: input.duration,

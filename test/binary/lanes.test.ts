@@ -128,6 +128,13 @@ describe('statistics', () => {
     const text = await response.text()
     expect(text).toMatch(/^nv_inference_request_success\{model="batched",version="1"\} 64$/m)
     expect(text).toMatch(/^nv_inference_request_failure\{model="slow",version="1",reason="CANCELED"\} 1$/m)
+    expect(text).toMatch(
+      /^nv_inference_request_duration_histogram_us_count\{model="batched",version="1"\} 64$/m,
+    )
+    expect(text).toMatch(
+      /^limpet_inference_batch_size_bucket\{model="batched",version="1",le="\+Inf"\} \d+$/m,
+    )
+    expect(text).toMatch(/^limpet_event_loop_delay_seconds_bucket\{le="0.02"\} \d+$/m)
     const lines = text.trim().split('\n')
     expect(
       lines.every((line) =>

@@ -4,6 +4,7 @@ import { createHandler } from '../../src/http/app.ts'
 import { Engine } from '../../src/inference/engine.ts'
 import { Lanes } from '../../src/inference/lanes.ts'
 import { BugError, EdgeError } from '../../src/kit/errors.ts'
+import { Histogram } from '../../src/kit/histogram.ts'
 import { setLogLevel } from '../../src/kit/log.ts'
 import { FakeClock } from '../kit/fake-clock.ts'
 import { FakeBackend, FakeSession, lanePlan } from '../kit/fake-session.ts'
@@ -19,13 +20,14 @@ async function stage(requestsMax = 4, isStarted = true) {
   const lanes = new Lanes({ backend, clock: new FakeClock(), runsMax: 1 })
   for (const version of ['10', '2', '11']) await lanes.load(lanePlan('echo', version))
   lanes.note('broken', '', 'Cannot serve "broken": it holds no version')
-  const engine = new Engine({ lanes, requestsMax })
+  const engine = new Engine({ lanes, requestsMax, bytesMax: 1e6 })
   const handle = createHandler({
     engine,
     serverName: 'limpet',
     serverVersion: '1.2.3',
     bodyBytesMax: 2_000,
     control: { load: () => Promise.resolve([]), unload: () => Promise.resolve() },
+    loopDelay: () => new Histogram([1]).snapshot,
     isStarted: () => isStarted,
     clientHints: (model) => (model === 'echo' ? { inputs: {} } : undefined),
     configured: () => undefined,
@@ -189,7 +191,7 @@ describe('infer', () => {
     const refused = await ask('POST', '/v2/models/echo/infer', REQUEST)
     expect(refused).toMatchObject({
       status: 429,
-      body: { error: 'Cannot admit request: 1 are in flight, at most 1' },
+      body: { error: 'Cannot admit request: 1 are in flight, at most 1 (inference.requests_max)' },
     })
     expect(refused.headers.get('Retry-After')).toBe('1')
     // The first has been let in and is on its way through the reading of its body.

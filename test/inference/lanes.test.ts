@@ -1,5 +1,4 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
-import { Engine } from '../../src/inference/engine.ts'
 import { Lanes } from '../../src/inference/lanes.ts'
 import { EdgeError } from '../../src/kit/errors.ts'
 import { setLogLevel } from '../../src/kit/log.ts'
@@ -141,24 +140,6 @@ test.each([
     result.release()
   }
   expect(session.runs.at(-1)?.place).toBe(place as 'inline')
-})
-
-describe('engine', () => {
-  test('admits as many as it may, refuses one more, and admits again when one has left', () => {
-    const engine = new Engine({ lanes: stage({}).lanes, requestsMax: 2 })
-    engine.enter()
-    engine.enter()
-    expect(engine.requests).toBe(2)
-    expect(refusal(() => engine.enter())).toEqual({
-      code: 'queue_full',
-      message: 'Cannot admit request: 2 are in flight, at most 2',
-    })
-    expect(engine.requests).toBe(2)
-    engine.leave()
-    expect(engine.requests).toBe(1)
-    engine.enter()
-    expect(refusal(() => engine.enter()).code).toBe('queue_full')
-  })
 })
 
 describe('loading a version that is being served', () => {

@@ -2,6 +2,7 @@
 import { type AppOptions, createHandler } from '../../src/http/app.ts'
 import { Engine } from '../../src/inference/engine.ts'
 import { Lanes } from '../../src/inference/lanes.ts'
+import { Histogram } from '../../src/kit/histogram.ts'
 import { FakeClock } from './fake-clock.ts'
 import { FakeBackend, FakeSession, lanePlan } from './fake-session.ts'
 
@@ -14,11 +15,12 @@ export async function stageApp(options: Partial<AppOptions> = {}) {
   await lanes.load(lanePlan('echo', '2'))
   lanes.note('broken', '', 'it holds no version')
   const handle = createHandler({
-    engine: new Engine({ lanes, requestsMax: 4 }),
+    engine: new Engine({ lanes, requestsMax: 4, bytesMax: 1e6 }),
     serverName: 'limpet',
     serverVersion: '1.2.3',
     bodyBytesMax: 100_000,
     control: { load: () => Promise.resolve([]), unload: () => Promise.resolve() },
+    loopDelay: () => new Histogram([1]).snapshot,
     isStarted: () => true,
     clientHints: () => undefined,
     configured: () => undefined,
