@@ -7,6 +7,9 @@ import { checkStrings, fillStrings } from './strings.ts'
 /** Up to here copying the bytes is cheaper than making a new value around them. */
 const STAGED_BYTES_MAX = 16_384
 
+/** Memory for a copy is kept for the next up to here: making and clearing it anew costs as much as the copy. */
+const ALIGNED_BYTES_KEPT = 1024 ** 2
+
 /** The value made for the last small tensor: the next of the same type and shape only needs other bytes in it. */
 interface Staged {
   readonly tensor: Pick<Tensor, 'datatype' | 'shape'>
@@ -40,7 +43,7 @@ export class InputSlot {
   clear(): void {
     if (this.#value !== 0) this.#ort.functions.ReleaseValue(this.#value)
     this.#value = 0
-    this.#aligned = undefined
+    if ((this.#aligned?.bytes.length ?? 0) > ALIGNED_BYTES_KEPT) this.#aligned = undefined
   }
 
   destroy(): void {
@@ -98,7 +101,9 @@ export class InputSlot {
     const address = addressOf(bytes)
     const alignment = Math.max(1, Math.min(8, DATATYPES[datatype].bits / 8))
     if (address % alignment === 0) return address
-    this.#aligned = new Memory(bytes.byteLength)
+    if (this.#aligned === undefined || this.#aligned.bytes.length < bytes.byteLength) {
+      this.#aligned = new Memory(bytes.byteLength)
+    }
     this.#aligned.bytes.set(bytes)
     return this.#aligned.address
   }
