@@ -24,12 +24,13 @@ export function serverMetadata(server: {
 /** `properties` is the protocol's place for what a server adds; `client` there tells `limpet infer` how to ask. */
 export function modelMetadata(lane: Lane, more: { versions: readonly string[]; client: unknown }) {
   const { signature, metadata } = lane.session
+  const describe = (spec: TensorSpec) => tensorMetadata(spec, lane.batchSizeMax > 0)
   return {
     name: lane.model,
     versions: more.versions,
     platform: 'onnxruntime_onnx',
-    inputs: signature.inputs.map(tensorMetadata),
-    outputs: signature.outputs.map(tensorMetadata),
+    inputs: signature.inputs.map(describe),
+    outputs: signature.outputs.map(describe),
     properties: {
       ...(more.client === undefined ? {} : { client: more.client }),
       ...(Object.keys(metadata.custom).length === 0 ? {} : { onnx: metadata.custom }),
@@ -38,6 +39,7 @@ export function modelMetadata(lane: Lane, more: { versions: readonly string[]; c
   }
 }
 
-function tensorMetadata(spec: TensorSpec) {
-  return { name: spec.name, datatype: spec.datatype, shape: spec.shape ?? [] }
+/** A model that is built for one batch size takes smaller ones all the same: they are filled up. */
+function tensorMetadata({ name, datatype, shape = [] }: TensorSpec, hasBatch: boolean) {
+  return { name, datatype, shape: hasBatch ? [-1, ...shape.slice(1)] : shape }
 }

@@ -89,6 +89,11 @@ export class Lane {
     return this.#queue.size
   }
 
+  /** Above 0 the first dimension of every input and output is the batch, of any size up to this. */
+  get batchSizeMax(): number {
+    return this.#options.scheduling.batchSizeMax
+  }
+
   get statistics(): StatisticsSnapshot {
     return this.#statistics.snapshot
   }

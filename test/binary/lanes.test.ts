@@ -16,6 +16,8 @@ beforeAll(async () => {
   await Bun.write(model('simple/1/model.onnx'), zoo.simple())
   await Bun.write(model('batched/1/model.onnx'), zoo.simple())
   await Bun.write(model('batched/config.toml'), BATCHED)
+  await Bun.write(model('fixed/1/model.onnx'), zoo.identity('FLOAT', [4, 2]))
+  await Bun.write(model('fixed/config.toml'), 'max_batch_size = 4\n')
   await Bun.write(model('contradicting/1/model.onnx'), zoo.simple())
   await Bun.write(model('contradicting/config.toml'), '[batching]\npreferred_batch_sizes = [4]\n')
   server = await startServing(folder.path, {
@@ -84,6 +86,16 @@ test('requests that come together share runs, and each gets its own answer', asy
   expect(inference_count).toBe(64)
   expect(execution_count).toBeLessThan(40)
   expect(Math.max(...batch_stats.map(({ batch_size }) => batch_size))).toBeGreaterThan(1)
+})
+
+test('a model that is built for a batch of four takes fewer, and says that any number will do', async () => {
+  const metadata = (await (await fetch(`${server.url}/v2/models/fixed`)).json()) as {
+    inputs: { shape: number[] }[]
+  }
+  expect(metadata.inputs[0]?.shape).toEqual([-1, 2])
+  const request = '{"inputs":[{"name":"INPUT0","datatype":"FP32","shape":[3,2],"data":[1,2,3,4,5,6]}]}'
+  const { status, text } = await inferJson(server.url, 'fixed', request)
+  expect([status, text]).toEqual([200, expect.stringContaining('"shape":[3,2],"data":[1,2,3,4,5,6]')])
 })
 
 test('settings that contradict each other are named, and keep nobody else from serving', async () => {
