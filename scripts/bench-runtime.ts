@@ -8,23 +8,13 @@ import '../test/kit/no-telemetry.ts'
 import { join } from 'node:path'
 import { InferenceSession, Tensor } from 'onnxruntime-node'
 import { EMBEDDED } from '../src/app/embedded.ts'
-import type { Session, SessionOptions } from '../src/runtime/backend.ts'
+import type { Session } from '../src/runtime/backend.ts'
 import { OrtBackend } from '../src/runtime/ort-backend.ts'
 import { simple } from '../test/kit/model-zoo.ts'
+import { SESSION_OPTIONS } from '../test/kit/session-options.ts'
 import { describeMachine, median } from './bench-kit.ts'
 
 const ROUNDS = 9
-const OPTIONS: Omit<SessionOptions, 'id'> = {
-  providers: [],
-  threadsIntraOp: 1,
-  threadsInterOp: 1,
-  executionMode: 'sequential',
-  graphOptimization: 'all',
-  memoryArena: true,
-  memoryPattern: true,
-  freeDimensions: {},
-  configEntries: {},
-}
 
 interface Case {
   readonly name: string
@@ -56,7 +46,7 @@ const backends = new Map(
 const load = (threads: number, { name, model }: Case): Promise<Session> => {
   const backend = backends.get(threads)
   if (backend === undefined) throw new Error(`No backend with ${threads} threads`)
-  return backend.load({ bytes: model }, { ...OPTIONS, id: name })
+  return backend.load({ bytes: model }, { ...SESSION_OPTIONS, id: name })
 }
 
 console.log(`${describeMachine()}\nmedian of ${ROUNDS} rounds in turns\n`)

@@ -12,6 +12,7 @@ import { join } from 'node:path'
 import { EMBEDDED } from '../src/app/embedded.ts'
 import { OrtBackend } from '../src/runtime/ort-backend.ts'
 import { BINARY, MODELS, startServing } from '../test/kit/binary.ts'
+import { SESSION_OPTIONS } from '../test/kit/session-options.ts'
 import { encodeBinary, tensorOf, type V2Tensor } from '../test/kit/v2.ts'
 import { describeMachine } from './bench-kit.ts'
 
@@ -144,18 +145,7 @@ async function runBare({ model, inputs }: Case): Promise<number> {
   const backend = new OrtBackend({ libraryPath: EMBEDDED.onnxruntime.path, threads: THREADS })
   const session = await backend.load(
     { path: join(MODELS, model, '1/model.onnx') },
-    {
-      id: model,
-      providers: [],
-      threadsIntraOp: 1,
-      threadsInterOp: 1,
-      executionMode: 'sequential',
-      graphOptimization: 'all',
-      memoryArena: true,
-      memoryPattern: true,
-      freeDimensions: {},
-      configEntries: {},
-    },
+    { ...SESSION_OPTIONS, id: model },
   )
   const request = { inputs: inputs as never, outputs: session.signature.outputs.map(({ name }) => name) }
   const end = performance.now() + seconds * 1000

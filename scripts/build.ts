@@ -67,7 +67,7 @@ async function compile(target: Target, outfile: string): Promise<void> {
       LIMPET_VERSION: JSON.stringify(version),
       LIMPET_COMMIT: JSON.stringify(readCommit()),
       // Entry points keep their path below the binary's own file system.
-      LIMPET_RUN_THREAD: JSON.stringify('/$bunfs/root/src/runtime/run-thread.js'),
+      LIMPET_RUN_THREAD: JSON.stringify(['/$bunfs', 'root', 'src/runtime/run-thread.js'].join('/')),
     },
     plugins: [embedFiles(target)],
     compile: { target: `bun-linux-${target}`, outfile, executablePath },

@@ -10,10 +10,11 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { EMBEDDED } from '../src/app/embedded.ts'
 import { setLogLevel } from '../src/kit/log.ts'
-import type { Session, SessionOptions } from '../src/runtime/backend.ts'
+import type { Session } from '../src/runtime/backend.ts'
 import { OrtBackend } from '../src/runtime/ort-backend.ts'
 import { BINARY, startServing } from '../test/kit/binary.ts'
 import { failsOnIndex, simple, slow, stringIdentity } from '../test/kit/model-zoo.ts'
+import { SESSION_OPTIONS } from '../test/kit/session-options.ts'
 import { describeMachine, residentBytes } from './bench-kit.ts'
 
 const scale = Number(process.argv[process.argv.indexOf('--scale') + 1] ?? 1) || 1
@@ -24,18 +25,7 @@ const RUNS_PER_SESSION = 5_000
 const GROWTH_MAX = 0.05
 
 setLogLevel('error')
-const OPTIONS: SessionOptions = {
-  id: 'soak/1',
-  providers: [],
-  threadsIntraOp: 1,
-  threadsInterOp: 1,
-  executionMode: 'sequential',
-  graphOptimization: 'all',
-  memoryArena: true,
-  memoryPattern: true,
-  freeDimensions: {},
-  configEntries: {},
-}
+const OPTIONS = { ...SESSION_OPTIONS, id: 'soak/1' }
 
 let wrong = 0
 const fault = (what: string) => {

@@ -73,6 +73,7 @@ export class Lanes {
   forget(model: string, version: string): void {
     const entries = this.#models.get(model)?.entries
     if (entries?.get(version)?.lane === undefined) entries?.delete(version)
+    if (entries?.size === 0) this.#models.delete(model)
   }
 
   /**

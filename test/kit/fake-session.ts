@@ -12,6 +12,7 @@ import type {
   TensorSpec,
 } from '../../src/runtime/backend.ts'
 import type { Datatype } from '../../src/runtime/datatypes.ts'
+import { SESSION_OPTIONS } from './session-options.ts'
 
 export function spec(name: string, datatype: Datatype, shape: readonly number[] | undefined): TensorSpec {
   return { name, datatype, shape, symbols: shape?.map(() => '') ?? [], isOptional: false }
@@ -151,17 +152,10 @@ export function scheduling(options: Partial<Scheduling> = {}): Scheduling {
 
 /** What `Lanes.load` takes, for a model of the fake backend. */
 export function lanePlan(model: string, version: string, provider = 'cpu') {
-  const session: SessionOptions = {
+  const session = {
+    ...SESSION_OPTIONS,
     id: `${model}/${version}`,
     providers: [{ name: provider, options: {} }],
-    threadsIntraOp: 1,
-    threadsInterOp: 1,
-    executionMode: 'sequential',
-    graphOptimization: 'all',
-    memoryArena: true,
-    memoryPattern: true,
-    freeDimensions: {},
-    configEntries: {},
   }
   const plan = { scheduling: scheduling(), instances: 0, check: () => [] }
   return { model, version, source: { bytes: new Uint8Array(0) }, session, ...plan }

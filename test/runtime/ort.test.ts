@@ -8,29 +8,17 @@ import { byteLength, DATATYPES, type Datatype } from '../../src/runtime/datatype
 import { OrtBackend } from '../../src/runtime/ort-backend.ts'
 import * as zoo from '../kit/model-zoo.ts'
 import { SEED } from '../kit/seed.ts'
+import { SESSION_OPTIONS } from '../kit/session-options.ts'
 
 const backend = new OrtBackend({ libraryPath: EMBEDDED.onnxruntime.path, threads: 2 })
 afterAll(() => backend.stop())
-
-const OPTIONS: SessionOptions = {
-  id: 'test/1',
-  providers: [{ name: 'cpu', options: {} }],
-  threadsIntraOp: 1,
-  threadsInterOp: 1,
-  executionMode: 'sequential',
-  graphOptimization: 'all',
-  memoryArena: true,
-  memoryPattern: true,
-  freeDimensions: {},
-  configEntries: {},
-}
 
 async function withSession<T>(
   model: Uint8Array,
   use: (session: Session) => Promise<T>,
   options: Partial<SessionOptions> = {},
 ): Promise<T> {
-  const session = await backend.load({ bytes: model }, { ...OPTIONS, ...options })
+  const session = await backend.load({ bytes: model }, { ...SESSION_OPTIONS, ...options })
   try {
     return await use(session)
   } finally {
@@ -217,14 +205,14 @@ describe('session options', () => {
     }))
 
   test('a provider that the library does not have is refused with the list of those it has', async () => {
-    const options = { ...OPTIONS, providers: [{ name: 'openvino', options: {} }] }
+    const options = { ...SESSION_OPTIONS, providers: [{ name: 'openvino', options: {} }] }
     await expect(backend.load({ bytes: zoo.simple() }, options)).rejects.toThrow(
       /openvino.*CPUExecutionProvider/,
     )
   })
 
   test('CUDA without its library fails with the reason, and the next session loads', async () => {
-    const options = { ...OPTIONS, providers: [{ name: 'cuda', options: { device_id: '0' } }] }
+    const options = { ...SESSION_OPTIONS, providers: [{ name: 'cuda', options: { device_id: '0' } }] }
     await expect(backend.load({ bytes: zoo.simple() }, options)).rejects.toThrow(
       /libonnxruntime_providers_(shared|cuda)/,
     )
@@ -238,13 +226,13 @@ describe('failures', () => {
     ['random bytes', Uint8Array.from({ length: 400 }, (_, index) => (index * 197) % 251)],
     ['cut short', zoo.simple().slice(0, 60)],
   ])('a model that is %s is refused', async (_, bytes) => {
-    const load = backend.load({ bytes }, OPTIONS)
+    const load = backend.load({ bytes }, SESSION_OPTIONS)
     await expect(load).rejects.toBeInstanceOf(EdgeError)
     await expect(load).rejects.toMatchObject({ code: 'model_invalid' })
   })
 
   test('a file that is not there is named', async () => {
-    await expect(backend.load({ path: '/nowhere/model.onnx' }, OPTIONS)).rejects.toThrow(
+    await expect(backend.load({ path: '/nowhere/model.onnx' }, SESSION_OPTIONS)).rejects.toThrow(
       '/nowhere/model.onnx',
     )
   })
