@@ -17,6 +17,15 @@ export function asBoolean(value: unknown, name: string): boolean | undefined {
   throw invalid(`Cannot decode the request: parameter "${name}" is ${show(value)}, expected true or false`)
 }
 
+/** A whole number of 0 or more; 0 where there is none. */
+export function asCount(value: unknown, name: string): number {
+  if (value === undefined) return 0
+  if (typeof value === 'number' && Number.isSafeInteger(value) && value >= 0) return value
+  throw invalid(
+    `Cannot decode the request: parameter "${name}" is ${show(value)}, expected an integer of 0 or more`,
+  )
+}
+
 export function asObject(value: unknown, what: string): Json {
   if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value as Json
   throw invalid(`Cannot decode the request: ${what} is ${show(value)}, expected an object`)

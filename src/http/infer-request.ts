@@ -1,7 +1,7 @@
 import { mayRound, parseExactJson } from '../kit/exact-json.ts'
 import type { Tensor } from '../runtime/backend.ts'
 import { byteLength, DATATYPES, type Datatype, elementCount, isDatatype } from '../runtime/datatypes.ts'
-import { asArray, asBoolean, asObject, asParameters, invalid, type Json, show } from './fields.ts'
+import { asArray, asBoolean, asCount, asObject, asParameters, invalid, type Json, show } from './fields.ts'
 import { decodeJsonData } from './json-tensor.ts'
 import { findShared, type SharedRegions } from './shared-regions.ts'
 import { decodeOutputs, type WantedOutput } from './wanted-outputs.ts'
@@ -14,6 +14,10 @@ export interface DecodedRequest {
   readonly outputs: readonly WantedOutput[] | undefined
   /** For outputs that do not say themselves. */
   readonly isBinaryOutput: boolean
+  /** 0: the model's default. 1 is served first. */
+  readonly priority?: number
+  /** How long the client will wait, where the model's settings let it say so. 0: as long as it takes. */
+  readonly timeoutMs?: number
 }
 
 const ELEMENTS_MAX = 2 ** 31
@@ -43,6 +47,8 @@ export function decodeInferRequest(
     outputs:
       root['outputs'] === undefined ? undefined : decodeOutputs(root['outputs'], { isBinaryOutput, regions }),
     isBinaryOutput,
+    priority: asCount(parameters['priority'], 'priority'),
+    timeoutMs: asCount(parameters['timeout'], 'timeout') / 1000,
   }
 }
 

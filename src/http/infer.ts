@@ -56,7 +56,8 @@ async function inferWith(
   // Once more: while the body came in another version may have taken over, and this one may be on its way out.
   const lane = parts.engine.lanes.find(route.model, route.version)
   const wanted = decoded.outputs?.map(({ name }) => name)
-  const result = await lane.infer({ inputs: decoded.inputs, outputs: wanted, signal: request.signal })
+  const { inputs, priority, timeoutMs } = decoded
+  const result = await lane.infer({ inputs, outputs: wanted, signal: request.signal, priority, timeoutMs })
   let answer: EncodedAnswer
   try {
     const { id, outputs: wants } = decoded

@@ -187,6 +187,47 @@ describe('refused', () => {
   })
 })
 
+describe("a client's own timeout", () => {
+  const stage = (mayOverrideTimeout: boolean) => {
+    const session = new FakeSession()
+    session.isHeld = true
+    const defaultPolicy = { ...POLICY, timeoutMs: 40, mayOverrideTimeout }
+    const options = { scheduling: scheduling({ defaultPolicy }), runsMax: 1, mayRunInline: false }
+    const lane = new Lane({ model: 'm', version: '1', session, clock: systemClock, ...options })
+    const ask = (timeoutMs?: number) =>
+      lane.infer({
+        inputs: [tensor('INPUT0', 'UINT8', [1], [1])],
+        outputs: undefined,
+        signal: undefined,
+        timeoutMs,
+      })
+    const first = ask()
+    const waited = async (timeoutMs: number) => {
+      const began = systemClock.elapsed()
+      await expect(ask(timeoutMs)).rejects.toThrow('Request timeout expired')
+      return systemClock.elapsed() - began
+    }
+    const end = async () => {
+      session.finish()
+      ;(await first).release()
+    }
+    return { waited, end }
+  }
+
+  test('shortens the time where the policy lets it', async () => {
+    const { waited, end } = stage(true)
+    expect(await waited(2)).toBeLessThan(38)
+    expect(await waited(5_000)).toBeGreaterThanOrEqual(39)
+    await end()
+  })
+
+  test('changes nothing where it does not', async () => {
+    const { waited, end } = stage(false)
+    expect(await waited(2)).toBeGreaterThanOrEqual(39)
+    await end()
+  })
+})
+
 test('a higher priority goes first, and a level beyond the last is the last', async () => {
   const session = new FakeSession()
   const lane = new Lane({
