@@ -1,45 +1,69 @@
 import { join } from 'node:path'
 import { type ModelSettings, parseModelSettings } from '../config/model-settings.ts'
+import type { LoadParameters } from '../http/load-parameters.ts'
 import type { ModelControl } from '../http/repository.ts'
 import { checkSettings } from '../inference/check-settings.ts'
 import type { LaneStatus, Lanes } from '../inference/lanes.ts'
 import { chooseVersions } from '../inference/versions.ts'
+import { assert } from '../kit/assert.ts'
 import { EdgeError, messageOf } from '../kit/errors.ts'
 import { findModelFile, listModels, type ModelFolder, readModel } from '../store/model-folder.ts'
+import type { SentModels } from '../store/sent-files.ts'
 import { type OutputLabels, readLabels } from './label-files.ts'
 import { planScheduling } from './lane-plan.ts'
 import { sessionOptions } from './runtime.ts'
+
+interface RepositoryOptions {
+  readonly root: string
+  readonly lanes: Lanes
+  readonly queueItemsMax: number
+  /** Where what clients send is kept while it is loaded; without it they cannot. */
+  readonly sent?: SentModels
+}
+
+/** What a folder says of its model, read whole before anything is loaded. */
+interface Described {
+  readonly settings: ModelSettings
+  readonly labels: OutputLabels
+}
 
 /** A folder of models, and the lanes that serve what is in it. */
 export class ModelRepository implements ModelControl {
   readonly #root: string
   readonly #lanes: Lanes
   readonly #queueItemsMax: number
-  readonly #settings = new Map<string, ModelSettings>()
-  readonly #labels = new Map<string, OutputLabels>()
+  readonly #sent: SentModels | undefined
+  /** Of what serves, or would if it could. */
+  readonly #described = new Map<string, Described>()
+  /** Names of models that were made of files in a request. */
+  readonly #sentNames = new Set<string>()
 
-  constructor(options: { root: string; lanes: Lanes; queueItemsMax: number }) {
+  constructor(options: RepositoryOptions) {
     this.#root = options.root
     this.#lanes = options.lanes
     this.#queueItemsMax = options.queueItemsMax
+    this.#sent = options.sent
   }
 
   /** What the model's config says, once it has been read. */
   settings(model: string): ModelSettings | undefined {
-    return this.#settings.get(model)
+    return this.#described.get(model)?.settings
   }
 
   /** What the classes of an output are called, by index. */
   labels(model: string, output: string): readonly string[] | undefined {
-    return this.#labels.get(model)?.get(output)
+    return this.#described.get(model)?.labels.get(output)
   }
 
   /** What cannot be loaded stands in the index with its reason. */
   async loadAll(): Promise<void> {
-    for (const folder of await listModels(this.#root)) await this.#loadFolder(folder)
+    for (const folder of await listModels(this.#root)) await this.#loadFolder(this.#root, folder)
   }
 
-  async load(model: string): Promise<readonly LaneStatus[]> {
+  async load(model: string, instead?: LoadParameters): Promise<readonly LaneStatus[]> {
+    const settings = instead === undefined ? undefined : readSentConfig(model, instead.config)
+    if (instead !== undefined && instead.files.size > 0)
+      return await this.#loadSent(model, instead.files, settings)
     const folder = await readModel(this.#root, model)
     if (folder === undefined) {
       throw new EdgeError(
@@ -47,7 +71,9 @@ export class ModelRepository implements ModelControl {
         `failed to load '${model}', there is no folder of that name in "${this.#root}"`,
       )
     }
-    return await this.#loadFolder(folder)
+    const statuses = await this.#loadFolder(this.#root, folder, settings)
+    if (statuses.some(isLoaded)) this.#sentNames.delete(model)
+    return statuses
   }
 
   async unload(model: string): Promise<void> {
@@ -56,14 +82,53 @@ export class ModelRepository implements ModelControl {
       throw new EdgeError('input_invalid', `failed to unload '${model}', there is no model of that name`)
     }
     // As Triton: the answer says that it will be, not that the last request has gone.
-    for (const { version } of versions) void this.#lanes.unload(model, version)
+    const gone = versions.map(({ version }) => this.#lanes.unload(model, version))
+    if (this.#sentNames.has(model)) void Promise.all(gone).then(() => this.#forgetSent(model))
   }
 
-  async #loadFolder(folder: ModelFolder): Promise<LaneStatus[]> {
+  /** Files in a request are a repository of their own, which is there while it is loaded. */
+  async #loadSent(
+    model: string,
+    files: LoadParameters['files'],
+    settings: ModelSettings | undefined,
+  ): Promise<LaneStatus[]> {
+    assert(this.#sent !== undefined, 'clients load models only where files of theirs can be kept')
+    // Triton's: only folders that are numbers are versions.
+    const all = new Map([['config.pbtxt', new Uint8Array()], ...files])
+    return await this.#sent.use(model, all, async (root) => {
+      const folder = await readModel(root, model)
+      assert(folder !== undefined, `the folder of "${model}" was made`)
+      this.#sentNames.add(model)
+      const statuses = await this.#loadFolder(root, folder, settings)
+      await this.#forgetSent(model)
+      return statuses
+    })
+  }
+
+  /** Of what only a client brought nothing stays, once it does not serve: names would pile up. */
+  async #forgetSent(model: string): Promise<void> {
+    const folder = await readModel(this.#root, model).catch(() => undefined)
+    if (folder !== undefined) return
+    for (const status of this.#lanes.index()) {
+      if (status.model === model) this.#lanes.forget(model, status.version)
+    }
+    if (this.#lanes.ready(model).length > 0) {
+      // Another load may have come in between.
+      this.#sentNames.add(model)
+      return
+    }
+    this.#sentNames.delete(model)
+    this.#described.delete(model)
+  }
+
+  /** With `instead`, what the folder's own config says does not count. */
+  async #loadFolder(root: string, folder: ModelFolder, instead?: ModelSettings): Promise<LaneStatus[]> {
     this.#lanes.forget(folder.name, '')
-    const settings = await this.#readSettings(folder)
-    if (typeof settings === 'string') return [this.#lanes.note(folder.name, '', settings)]
-    this.#settings.set(folder.name, settings)
+    const described = await describe(root, folder, instead)
+    if (typeof described === 'string') return [this.#lanes.note(folder.name, '', described)]
+    const { settings } = described
+    // A request may come for the first version while the next one is loading.
+    if (this.#lanes.ready(folder.name).length === 0) this.#described.set(folder.name, described)
     const there = new Map(folder.versions.map((version) => [version.version, version]))
     const chosen = chooseVersions(settings.version_policy, [...there.keys()])
     const statuses: LaneStatus[] = []
@@ -73,6 +138,7 @@ export class ModelRepository implements ModelControl {
       if ('path' in file) statuses.push(await this.#loadVersion(folder.name, version, { ...file, settings }))
       else statuses.push(this.#lanes.note(folder.name, version, file.problem))
     }
+    if (statuses.some(isLoaded)) this.#described.set(folder.name, described)
     // What serves is let go only for something that does.
     if (statuses.every(({ state }) => state === 'READY')) this.#unloadOthers(folder.name, chosen)
     this.#forgetGone(folder.name, there)
@@ -123,16 +189,33 @@ export class ModelRepository implements ModelControl {
       ),
     )
   }
+}
 
-  /** The settings, or what is wrong with them. */
-  async #readSettings(folder: ModelFolder): Promise<ModelSettings | string> {
-    if (folder.problem !== undefined) return folder.problem
-    try {
-      const settings = parseModelSettings(folder.config)
-      this.#labels.set(folder.name, await readLabels(join(this.#root, folder.name), settings))
-      return settings
-    } catch (error) {
-      return messageOf(error)
-    }
+/** Not what serves because loading it again failed. */
+function isLoaded({ state, reason }: LaneStatus): boolean {
+  return state === 'READY' && reason === ''
+}
+
+/** The config in a request: nothing is touched when it is wrong. */
+function readSentConfig(model: string, text: string): ModelSettings {
+  try {
+    return parseModelSettings({ path: `request/${model}/config.json`, text })
+  } catch (cause) {
+    throw new EdgeError('input_invalid', `failed to load '${model}', ${messageOf(cause)}`, { cause })
+  }
+}
+
+/** What the folder says, or what is wrong with it. */
+async function describe(
+  root: string,
+  folder: ModelFolder,
+  instead: ModelSettings | undefined,
+): Promise<Described | string> {
+  if (folder.problem !== undefined) return folder.problem
+  try {
+    const settings = instead ?? parseModelSettings(folder.config)
+    return { settings, labels: await readLabels(join(root, folder.name), settings) }
+  } catch (error) {
+    return messageOf(error)
   }
 }

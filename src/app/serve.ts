@@ -1,3 +1,4 @@
+import { join } from 'node:path'
 import { type Config, loadConfig } from '../config/config.ts'
 import { readEnvironment } from '../config/environment.ts'
 import { type AppOptions, createHandler } from '../http/app.ts'
@@ -7,6 +8,7 @@ import { Lanes } from '../inference/lanes.ts'
 import { systemClock } from '../kit/clock.ts'
 import { logger, setLogLevel } from '../kit/log.ts'
 import { lookAtModels } from '../store/model-changes.ts'
+import { SentModels } from '../store/sent-files.ts'
 import { BUILD } from './build-info.ts'
 import { exampleCurl } from './example.ts'
 import { waitForStop } from './lifecycle.ts'
@@ -50,6 +52,7 @@ export async function runServe(options: ServeOptions, print: (line: string) => v
     root: options.models,
     lanes,
     queueItemsMax: config.inference.queue_items_max,
+    sent: await keepSent(options.state ?? environment.state),
   })
   // Before the models are loaded: engines may take minutes to build, and until then the box is alive, if not ready.
   let isStarted = false
@@ -81,6 +84,14 @@ export async function runServe(options: ServeOptions, print: (line: string) => v
   await lanes.close()
   await backend.stop()
   log.info('app.stopped')
+}
+
+/** What an earlier process left behind, killed while it loaded, goes. */
+async function keepSent(state: string): Promise<SentModels> {
+  const sent = new SentModels(join(state, 'sent'))
+  // Where nothing can be removed nothing can be kept either, which a load will say.
+  await sent.clear().catch(() => undefined)
+  return sent
 }
 
 /** On TCP, and on a socket in the file system where the config names one. */

@@ -89,9 +89,9 @@ export const ModelSettings = Fields.check((context) => {
 
 export type ModelSettings = Readonly<z.infer<typeof ModelSettings>>
 
-/** A `config.pbtxt` is Triton's, anything else TOML. */
+/** A `config.pbtxt` or `.json` is Triton's, anything else TOML. */
 export function parseModelSettings(file: { path: string; text: string } | undefined): ModelSettings {
   if (file === undefined) return Object.freeze(ModelSettings.parse({}))
-  const parse = file.path.endsWith('.pbtxt') ? parseTritonConfig : parseToml
+  const parse = /\.(pbtxt|json)$/.test(file.path) ? parseTritonConfig : parseToml
   return Object.freeze(parse(ModelSettings, file))
 }

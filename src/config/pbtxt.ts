@@ -22,6 +22,8 @@ export type PbValue =
   | { readonly kind: 'text'; readonly value: string }
   | { readonly kind: 'integer'; readonly value: bigint }
   | { readonly kind: 'float'; readonly value: number }
+  /** Of JSON, where enums and long integers are in quotes too: only the definition can tell. */
+  | { readonly kind: 'quoted'; readonly value: string }
   /** An enum's value, or true, false, inf, nan: only the definition can tell. */
   | { readonly kind: 'word'; readonly value: string }
 

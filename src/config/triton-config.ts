@@ -1,6 +1,7 @@
 import { basename, dirname } from 'node:path'
 import type { z } from 'zod'
 import { EdgeError } from '../kit/errors.ts'
+import { parseConfigJson } from './config-json.ts'
 import { parsePbtxt } from './pbtxt.ts'
 import { chooseProviders } from './triton/accelerators.ts'
 import { readBatching } from './triton/batching.ts'
@@ -25,13 +26,15 @@ const WORDS: Readonly<Record<string, string>> = {
   'batching.priority_queue_policy': 'dynamic_batching.priority_queue_policy',
 }
 
-/** Reads a `config.pbtxt` of Triton's against a schema in the words of `config.toml`. Everything wrong is named at once. */
+/** Reads Triton's `config.pbtxt`, or its JSON, against a schema in the words of `config.toml`. Everything wrong is named at once. */
 export function parseTritonConfig<Schema extends z.ZodType>(
   schema: Schema,
   file: { readonly path: string; readonly text: string },
 ): z.infer<Schema> {
   const problems = new Problems()
-  const config = new MessageReader(parsePbtxt(file), { path: '', line: 1, problems })
+  const isJson = file.path.endsWith('.json')
+  const at = { path: '', line: isJson ? 0 : 1, problems }
+  const config = new MessageReader(isJson ? parseConfigJson(file) : parsePbtxt(file), at)
   const parsed = schema.safeParse(readConfig(config, basename(dirname(file.path))))
   for (const { path, message } of parsed.error?.issues ?? []) {
     config.refuseAt(wordOf(path.join('.')), message)

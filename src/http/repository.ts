@@ -4,17 +4,18 @@ import type { LaneStatus } from '../inference/lanes.ts'
 import { EdgeError } from '../kit/errors.ts'
 import { asObject, type Json } from './fields.ts'
 import { readJsonObject } from './json-body.ts'
+import { type LoadParameters, readLoadParameters } from './load-parameters.ts'
 
 /** Who brings models from disk into lanes and back: Triton's model control. */
 export interface ModelControl {
-  /** Reads the model's folder again and loads what its version policy says; the outcome of each version. */
-  load(model: string): Promise<readonly LaneStatus[]>
+  /**
+   * Reads the model's folder again, or takes what the client says instead of it, and loads what the version policy says;
+   * the outcome of each version.
+   */
+  load(model: string, instead?: LoadParameters): Promise<readonly LaneStatus[]>
   /** Resolves when the versions take no more requests; those inside are still answered. */
   unload(model: string): Promise<void>
 }
-
-/** Parameters of Triton's that are known, and what there is instead. */
-const NOT_SUPPORTED = 'a model is loaded as its folder is: put the files and config.toml there'
 
 /** `POST /v2/repository/index`: every version that is known, or with `{"ready": true}` those that are ready. */
 export async function answerIndex(c: Context, engine: Engine, bodyBytesMax: number): Promise<Response> {
@@ -32,15 +33,10 @@ export async function answerIndex(c: Context, engine: Engine, bodyBytesMax: numb
 /** 200 once every version that the policy chooses is ready. */
 export async function answerLoad(c: Context, control: ModelControl, bodyBytesMax: number): Promise<Response> {
   const model = c.req.param('model') ?? ''
-  const parameters = await readParameters(c.req.raw, bodyBytesMax)
-  const [unknown] = Object.keys(parameters)
-  if (unknown !== undefined) {
-    throw new EdgeError(
-      'input_invalid',
-      `failed to load '${model}', parameter "${unknown}" is not supported: ${NOT_SUPPORTED}`,
-    )
-  }
-  const failed = (await control.load(model)).filter(({ state, reason }) => state !== 'READY' || reason !== '')
+  const instead = readLoadParameters(model, await readParameters(c.req.raw, bodyBytesMax))
+  const failed = (await control.load(model, instead)).filter(
+    ({ state, reason }) => state !== 'READY' || reason !== '',
+  )
   if (failed.length === 0) return new Response(null, { status: 200 })
   const reasons = failed.map(({ version, reason }) =>
     version === '' ? reason : `version ${version}: ${reason}`,

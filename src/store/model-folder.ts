@@ -25,6 +25,11 @@ const CONFIG_NAMES = ['config.toml', 'config.pbtxt']
 /** Triton's versions. Beside them its models have folders like `warmup`, which are none. */
 const TRITON_VERSION = /^[1-9][0-9]*$/
 
+/** A name that could leave the repository is none. */
+export function isModelName(name: string): boolean {
+  return NAME.test(name)
+}
+
 /** What is in a model repository, models by name. A model that is broken is listed with its problem. */
 export async function listModels(root: string): Promise<ModelFolder[]> {
   const names = await listFolders(root).catch((cause) => {

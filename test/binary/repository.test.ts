@@ -117,11 +117,6 @@ describe('refused with 400, in words', () => {
   test.each([
     ['a model that is not there', () => load('nope'), "failed to load 'nope', there is no folder"],
     ['a name that leads out of the repository', () => load('..%2F..%2Fetc'), 'there is no folder'],
-    [
-      'files in the request',
-      () => load('steady', '{"parameters":{"file:1/model.onnx":"AA=="}}'),
-      'file:1/model.onnx',
-    ],
     ['parameters that are no object', () => load('steady', '{"parameters":[]}'), 'expected an object'],
     ['a body that is not JSON', () => load('steady', '{'), 'Cannot parse JSON'],
     ['unloading what is not there', () => unload('nope'), "failed to unload 'nope'"],

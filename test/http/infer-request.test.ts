@@ -62,7 +62,25 @@ describe('any tensor comes out as it went in', () => {
 
 describe('what stands beside the tensors', () => {
   test('nothing: no id, all outputs, in JSON', () => {
-    expect(decode('{"inputs":[]}')).toEqual({ id: '', inputs: [], outputs: undefined, isBinaryOutput: false })
+    const nothing = {
+      id: '',
+      inputs: [],
+      outputs: undefined,
+      isBinaryOutput: false,
+      priority: 0,
+      timeoutMs: 0,
+    }
+    expect(decode('{"inputs":[]}')).toEqual(nothing)
+  })
+
+  test('a priority, and a timeout in microseconds', () => {
+    const json = '{"inputs":[],"parameters":{"priority":2,"timeout":2500}}'
+    expect(decode(json)).toMatchObject({ priority: 2, timeoutMs: 2.5 })
+    for (const wrong of ['-1', '1.5', '"1"', 'true']) {
+      expect(() => decode(`{"inputs":[],"parameters":{"priority":${wrong}}}`)).toThrow(
+        'expected an integer of 0 or more',
+      )
+    }
   })
 
   test('an id, and outputs that say for themselves how they want to be', () => {

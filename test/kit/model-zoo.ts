@@ -165,6 +165,25 @@ export function failsOnIndex(): Uint8Array<ArrayBuffer> {
   })
 }
 
+/** OUTPUT0 is INPUT0 and the four floats of a file beside the model, 16 bytes. */
+export function externalData(file: string): Uint8Array<ArrayBuffer> {
+  return encodeModel({
+    name: 'external_data',
+    nodes: [node('Add', ['INPUT0', 'weights'], ['OUTPUT0'])],
+    inputs: [tensor('INPUT0', 'FLOAT', [4])],
+    outputs: [tensor('OUTPUT0', 'FLOAT', [4])],
+    initializers: [
+      {
+        name: 'weights',
+        dataType: ELEMENT_TYPES.FLOAT,
+        dims: [4],
+        dataLocation: onnx.TensorProto.DataLocation.EXTERNAL,
+        externalData: [{ key: 'location', value: file }],
+      },
+    ],
+  })
+}
+
 /** OUTPUT0 = INPUT0 / INPUT1: zeros give the numbers that JSON has no words for. */
 export function divide(): Uint8Array<ArrayBuffer> {
   return encodeModel({

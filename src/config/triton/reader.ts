@@ -16,12 +16,12 @@ export class Problems {
     return this.#found.some((problem) => problem.setting === setting)
   }
 
-  /** In the order of the file. */
+  /** In the order of the file; JSON has no lines. */
   list(): string[] {
     const inOrder = [...this.#found].sort((a, b) => a.line - b.line)
     const texts = inOrder
       .slice(0, PROBLEMS_MAX)
-      .map(({ line, setting, what }) => shorten(`line ${line}: ${setting}: ${what}`))
+      .map(({ line, setting, what }) => shorten(`${line === 0 ? '' : `line ${line}: `}${setting}: ${what}`))
     const more = inOrder.length - texts.length
     return more > 0 ? [...texts, `and ${more} more`] : texts
   }
@@ -85,7 +85,7 @@ export class MessageReader {
   text(name: string): string | undefined {
     return this.#single(
       name,
-      (value) => (value.kind === 'text' ? value.value : undefined),
+      (value) => (value.kind === 'text' || value.kind === 'quoted' ? value.value : undefined),
       'a text in quotes',
     )
   }
@@ -100,7 +100,8 @@ export class MessageReader {
 
   /** An enum, as what its names stand for. */
   choice<T>(name: string, choices: Readonly<Record<string, T>>): T | undefined {
-    const take = (value: PbValue) => (value.kind === 'word' ? pickOwn(choices, value.value) : undefined)
+    const take = (value: PbValue) =>
+      value.kind === 'word' || value.kind === 'quoted' ? pickOwn(choices, value.value) : undefined
     return this.#single(name, take, Object.keys(choices).join(', '))
   }
 
@@ -193,9 +194,18 @@ export function pickOwn<T>(choices: Readonly<Record<string, T>>, name: string): 
   return Object.hasOwn(choices, name) ? choices[name] : undefined
 }
 
+/** As JSON has those of 64 bits. */
+const QUOTED_INTEGER = /^-?\d{1,20}$/
+
 function toInteger(value: PbValue, { min, max }: Range): number | undefined {
-  if (value.kind !== 'integer') return undefined
-  return value.value >= min && value.value <= max ? Number(value.value) : undefined
+  const integer = toBigInt(value)
+  if (integer === undefined) return undefined
+  return integer >= min && integer <= max ? Number(integer) : undefined
+}
+
+function toBigInt(value: PbValue): bigint | undefined {
+  if (value.kind === 'integer') return value.value
+  return value.kind === 'quoted' && QUOTED_INTEGER.test(value.value) ? BigInt(value.value) : undefined
 }
 
 function toBoolean(value: PbValue): boolean | undefined {
@@ -213,7 +223,7 @@ function describeRange({ min, max }: Range): string {
 function describe(value: PbValue): string {
   return value.kind === 'message'
     ? 'a message'
-    : value.kind === 'text'
+    : value.kind === 'text' || value.kind === 'quoted'
       ? `"${value.value}"`
       : `${value.value}`
 }
