@@ -4,6 +4,7 @@ import { BugError, EdgeError, ERROR_CODES } from '../kit/errors.ts'
 import type { HistogramSnapshot } from '../kit/histogram.ts'
 import { type Logger, logger } from '../kit/log.ts'
 import type { Labels } from './classification.ts'
+import { docsRoutes } from './docs-routes.ts'
 import { answerInfer } from './infer.ts'
 import { createInferMatcher } from './infer-route.ts'
 import { modelMetadata, serverMetadata } from './metadata.ts'
@@ -44,12 +45,12 @@ export interface AppOptions {
 const RETRY_AFTER_SECONDS = '1'
 
 /** The device's HTTP API: the Open Inference Protocol, in Triton's dialect. */
-function listRoutes(options: AppOptions): Route[] {
+export function listRoutes(options: AppOptions): Route[] {
   const { engine, control, bodyBytesMax } = options
   const { lanes } = engine
   const named = (c: Context) => ({ model: c.req.param('model') ?? '', version: c.req.param('version') })
 
-  return [
+  const routes: Route[] = [
     ['health', 'GET', '/v2/health/live', (c) => c.json({ live: true })],
     ['health', 'GET', '/v2/health/ready', (c) => serverReady(c, options)],
     ['metadata', 'GET', '/v2', (c) => c.json(serverMetadata(options))],
@@ -89,7 +90,9 @@ function listRoutes(options: AppOptions): Route[] {
     ),
     ...settingsRoutes({ lanes, bodyBytesMax }),
     ...sharedMemoryRoutes(options),
+    ...docsRoutes(options, () => routes),
   ]
+  return routes
 }
 
 function createApp(options: AppOptions): Hono {
