@@ -206,7 +206,9 @@ function print(value: PbValue): string {
     case 'text':
       return `'${[...Buffer.from(value.value)].map((byte) => `\\${byte.toString(8).padStart(3, '0')}`).join('')}'`
     case 'float':
-      return Number.isFinite(value.value) ? `${value.value.toExponential()}` : '-inf'
+      if (!Number.isFinite(value.value)) return '-inf'
+      // A negative zero is written without its sign.
+      return Object.is(value.value, -0) ? '-0e0' : value.value.toExponential()
     default:
       return String(value.value)
   }
