@@ -47,23 +47,28 @@ export async function startServing(folder: string, spawned: Spawned): Promise<Ru
     stderr: Bun.file(join(folder, 'stderr.log')),
   })
   let printed = ''
-  const url = new Promise<string>((resolve, reject) => {
-    const timer = setTimeout(
-      () => reject(new Error(`Not serving after ${START_MS_MAX} ms: ${printed}`)),
-      START_MS_MAX,
-    )
-    void (async () => {
-      const decoder = new TextDecoder()
-      for await (const chunk of child.stdout) {
-        printed += decoder.decode(chunk, { stream: true })
-        const match = /serves \d+ of \d+ models on (http:\S+)\n/.exec(printed)
-        if (match?.[1] !== undefined) resolve(match[1])
-      }
-      clearTimeout(timer)
-      reject(new Error(`Ended with ${await child.exited} before serving: ${await readLog(folder)}`))
-    })()
-    void child.exited.then(() => clearTimeout(timer))
-  })
+  const { promise: url, resolve, reject } = Promise.withResolvers<string>()
+  let isServing = false
+  const timer = setTimeout(
+    () => reject(new Error(`Not serving after ${START_MS_MAX} ms: ${printed}`)),
+    START_MS_MAX,
+  )
+  const read = async () => {
+    const decoder = new TextDecoder()
+    for await (const chunk of child.stdout) {
+      printed += decoder.decode(chunk, { stream: true })
+      const match = /serves \d+ of \d+ models on (http:\S+)\n/.exec(printed)
+      if (match?.[1] === undefined) continue
+      isServing = true
+      resolve(match[1])
+    }
+    clearTimeout(timer)
+    // After a start that went well the end is no news, and the folder may be on its way out.
+    if (isServing) return
+    throw new Error(`Ended with ${await child.exited} before serving: ${await readLog(folder)}`)
+  }
+  read().catch(reject)
+  void child.exited.then(() => clearTimeout(timer))
   try {
     return {
       url: await url,
