@@ -1,6 +1,6 @@
 import type { Config } from '../config/config.ts'
 import type { ModelSettings } from '../config/model-settings.ts'
-import type { LanePlan } from '../inference/lanes.ts'
+import type { LanePlan } from '../inference/open-lane.ts'
 import type { QueuePolicy, Scheduling } from '../inference/scheduling.ts'
 
 type BatchingSettings = NonNullable<ModelSettings['batching']>

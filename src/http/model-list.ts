@@ -1,4 +1,4 @@
-import type { LaneStatus } from '../inference/lanes.ts'
+import type { LaneStatus } from '../inference/lane-table.ts'
 
 interface ListedModel {
   readonly name: string

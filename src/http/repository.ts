@@ -1,6 +1,6 @@
 import type { Context } from 'hono'
 import type { Engine } from '../inference/engine.ts'
-import type { LaneStatus } from '../inference/lanes.ts'
+import type { LaneStatus } from '../inference/lane-table.ts'
 import { EdgeError } from '../kit/errors.ts'
 import { asObject, type Json } from './fields.ts'
 import { readJsonObject } from './json-body.ts'

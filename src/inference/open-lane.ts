@@ -1,0 +1,69 @@
+import type { Clock } from '../kit/clock.ts'
+import { EdgeError } from '../kit/errors.ts'
+import type { Backend, ModelSource, Session, SessionOptions, Signature } from '../runtime/backend.ts'
+import { DATATYPES } from '../runtime/datatypes.ts'
+import { Lane } from './lane.ts'
+import type { Scheduling } from './scheduling.ts'
+
+export interface LanePlan {
+  readonly model: string
+  readonly version: string
+  readonly source: ModelSource
+  readonly session: SessionOptions
+  readonly scheduling: Scheduling
+  /** Runs of this version at once; 0 leaves it to the number of threads. */
+  readonly instances: number
+  /** What the model's config says of the model and the model does not: empty when they agree. */
+  readonly check: (session: Session) => readonly string[]
+}
+
+export interface Opening {
+  readonly backend: Backend
+  readonly clock: Clock
+  readonly runsMax: number
+}
+
+/** Loads a version into a lane that is ready to serve, or says why that cannot be. */
+export async function openLane(plan: LanePlan, opening: Opening): Promise<Lane> {
+  const session = await opening.backend.load(plan.source, plan.session)
+  const { signature } = session
+  const problems = [
+    ...plan.check(session),
+    ...outputProblems(signature),
+    ...batchProblems(signature, plan.scheduling),
+  ]
+  if (problems.length === 0) return createLane(plan, session, opening)
+  await session.close()
+  throw new EdgeError('model_invalid', `Cannot serve "${plan.session.id}": ${problems.join('; ')}`)
+}
+
+function createLane(plan: LanePlan, session: Session, { clock, runsMax }: Opening): Lane {
+  const { model, version, scheduling } = plan
+  return new Lane({
+    model,
+    version,
+    session,
+    clock,
+    scheduling,
+    runsMax: plan.instances === 0 ? runsMax : plan.instances,
+    mayRunInline: plan.session.providers.every(({ name }) => name === 'cpu'),
+  })
+}
+
+/** A model without a tensor to answer could never answer. */
+function outputProblems({ outputs, unsupportedOutputs }: Signature): string[] {
+  if (outputs.length > 0) return []
+  const kinds = unsupportedOutputs.map(({ name, kind }) => `"${name}" is a ${kind}`).join(', ')
+  return [`none of its outputs is a tensor: ${kinds}`]
+}
+
+/** What keeps a model from being run in batches. */
+function batchProblems(signature: Signature, { batchSizeMax }: Scheduling): string[] {
+  if (batchSizeMax === 0) return []
+  return [...signature.inputs, ...signature.outputs].flatMap(({ name, datatype, shape }) => {
+    // Items of half bytes cannot be laid side by side.
+    const isPacked = datatype !== 'BYTES' && DATATYPES[datatype].bits < 8
+    if (isPacked) return `max_batch_size has to be 0: "${name}" is ${datatype}, whose items end within a byte`
+    return shape?.length === 0 ? `max_batch_size has to be 0: "${name}" is a scalar, it has no batch` : []
+  })
+}
