@@ -1,6 +1,8 @@
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander'
 import { BUILD } from './app/build-info.ts'
 import { EXIT, exitCodeOf } from './app/exit-codes.ts'
+import { readEnvironment } from './config/environment.ts'
+import { armCrashPoints } from './kit/crash-point.ts'
 import { EdgeError } from './kit/errors.ts'
 
 /** Arguments to a command. What a command needs is imported when it runs, so that `limpet version` is quick. */
@@ -110,6 +112,7 @@ function addLooking(program: Command): void {
 
 async function main(): Promise<void> {
   try {
+    armCrashPoints(readEnvironment().crashAt)
     await createProgram().parseAsync(process.argv)
   } catch (error) {
     process.exitCode = describeFailure(error)

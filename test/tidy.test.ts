@@ -95,6 +95,7 @@ describe('banned calls', () => {
       'addresses of memory come from one module (small typed arrays move)',
     ],
     [/\brename(Sync)?\(/, /^kit\/durable-file\.ts$/, 'files are replaced durably or not at all'],
+    [/\.transaction\(|\bCOMMIT\b/, /^kit\/database\.ts$/, 'databases are written through transact'],
     [/\bconsole\./, /^$/, 'there is a log'],
     [/\bMath\.random\(/, /^kit\/random\.ts$/, 'randomness is passed in'],
   ]

@@ -1,5 +1,6 @@
 import { homedir } from 'node:os'
 import { join } from 'node:path'
+import { EdgeError } from '../kit/errors.ts'
 
 /** The only reader of the process's environment. */
 export interface Environment {
@@ -8,6 +9,8 @@ export interface Environment {
   readonly config: string | undefined
   /** Set by `limpet up` for its children: standard input is a line to the parent, and its end means: stop. */
   readonly isSupervised: boolean
+  /** For tests: at which of its durable writes the process kills itself, counted from 1. */
+  readonly crashAt: number | undefined
 }
 
 export const SUPERVISED = 'LIMPET_SUPERVISED'
@@ -20,7 +23,14 @@ export function readEnvironment(): Environment {
       variables['LIMPET_STATE'] ?? variables['STATE_DIRECTORY'] ?? defaultState(variables['XDG_STATE_HOME']),
     config: variables['LIMPET_CONFIG'],
     isSupervised: variables[SUPERVISED] === '1',
+    crashAt: readCount('LIMPET_CRASH_AT', variables['LIMPET_CRASH_AT']),
   }
+}
+
+function readCount(name: string, text: string | undefined): number | undefined {
+  if (text === undefined) return undefined
+  if (/^[1-9]\d{0,8}$/.test(text)) return Number(text)
+  throw new EdgeError('config_invalid', `Cannot use ${name}="${text}": expected a whole number from 1 on`)
 }
 
 /** The variables that a child process gets: ours, and what is added. */

@@ -1,17 +1,20 @@
 import { createRequire } from 'node:module'
-import Database from 'better-sqlite3'
+import BetterSqlite from 'better-sqlite3'
+import { crashPoint } from './crash-point.ts'
 import { EdgeError, messageOf } from './errors.ts'
 
 const require = createRequire(import.meta.url)
+
+export type Database = BetterSqlite.Database
 
 /**
  * Opens a SQLite database; `path` may be ":memory:". The addon is given by path because the one inside the binary has
  * to be unpacked first. Durable by default: what a transaction has committed survives a power cut.
  */
-export function openDatabase(options: { addonPath: string; path: string }): Database.Database {
+export function openDatabase(options: { addonPath: string; path: string }): Database {
   try {
     const addon: unknown = require(options.addonPath)
-    const database = new Database(options.path, { nativeBinding: addon as string })
+    const database = new BetterSqlite(options.path, { nativeBinding: addon as string })
     database.pragma('journal_mode = WAL')
     database.pragma('synchronous = FULL')
     database.pragma('foreign_keys = ON')
@@ -21,4 +24,21 @@ export function openDatabase(options: { addonPath: string; path: string }): Data
       cause,
     })
   }
+}
+
+/**
+ * All of the work or none of it; on disk when this returns. Every write to a database goes through here, so that each
+ * is a crash point. One within another is all or nothing by itself, and on disk with the outer one.
+ */
+export function transact<T>(database: Database, work: () => T): T {
+  if (database.inTransaction) return database.transaction(work)()
+  const result = database
+    .transaction(() => {
+      const done = work()
+      crashPoint('database.written')
+      return done
+    })
+    .immediate()
+  crashPoint('database.committed')
+  return result
 }

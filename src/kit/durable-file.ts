@@ -1,12 +1,16 @@
-import { open, rename, rm } from 'node:fs/promises'
-import { dirname } from 'node:path'
+import { mkdir, open, readdir, rename, rm, symlink } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
+import { crashPoint } from './crash-point.ts'
+
+/** What is not in place yet, or not any more: of no use after a restart. */
+const DRAFT = '.draft'
 
 /**
  * After this returns the file is whole on disk; if it does not return, the old file still is.
  * Two writers at once each write a draft of their own, so the file is one of the two, never a mixture.
  */
 export async function writeDurably(path: string, bytes: Uint8Array, mode = 0o644): Promise<void> {
-  const draft = `${path}.${crypto.randomUUID()}.draft`
+  const draft = draftOf(path)
   try {
     const file = await open(draft, 'w', mode)
     try {
@@ -15,20 +19,88 @@ export async function writeDurably(path: string, bytes: Uint8Array, mode = 0o644
     } finally {
       await file.close()
     }
-    await rename(draft, path)
+    await place(draft, path)
   } catch (error) {
     await rm(draft, { force: true })
     throw error
   }
-  // A rename lives in the directory: without this, a power cut can undo it.
-  await syncDirectory(dirname(path))
 }
 
-async function syncDirectory(path: string): Promise<void> {
-  const directory = await open(path, 'r')
+/**
+ * Makes `link` lead to `target`, wherever it led before. Who reads it finds the old target or the new one, never
+ * neither, and after this returns no power cut brings the old one back.
+ */
+export async function pointDurably(link: string, target: string): Promise<void> {
+  const draft = draftOf(link)
   try {
-    await directory.sync()
+    await symlink(target, draft)
+    await place(draft, link)
+  } catch (error) {
+    await rm(draft, { force: true })
+    throw error
+  }
+}
+
+/**
+ * Puts a finished folder in its place, with everything in it on disk first: where the folder is, it is whole. Both paths
+ * are on one file system, and nothing but an empty folder may be in the place.
+ */
+export async function moveFolderDurably(from: string, to: string): Promise<void> {
+  await syncTree(from)
+  await place(from, to)
+  await syncFolder(dirname(from))
+}
+
+/** The folder is gone at once, as a whole: nobody finds half of it in its place, now or after a power cut. */
+export async function removeFolderDurably(path: string): Promise<void> {
+  const draft = draftOf(path)
+  await place(path, draft)
+  await rm(draft, { recursive: true, force: true })
+}
+
+/** Makes the folder and those above it, and sees to it that they are still there after a power cut. */
+export async function makeFolderDurably(path: string, mode = 0o755): Promise<void> {
+  const first = await mkdir(path, { recursive: true, mode })
+  if (first === undefined) return
+  for (let made = path; made.length >= first.length; made = dirname(made)) await syncFolder(dirname(made))
+}
+
+/** Lets go of what was cut off before it was in place, or half removed. For the start, when nobody else writes. */
+export async function sweepDrafts(folder: string): Promise<void> {
+  for (const name of await readdir(folder)) {
+    if (name.endsWith(DRAFT)) await rm(join(folder, name), { recursive: true, force: true })
+  }
+}
+
+/** In the same folder: a rename does not leave its file system. */
+function draftOf(path: string): string {
+  return `${path}.${crypto.randomUUID()}${DRAFT}`
+}
+
+async function place(draft: string, path: string): Promise<void> {
+  crashPoint('file.written')
+  await rename(draft, path)
+  // A rename lives in the folder: without this, a power cut can undo it.
+  await syncFolder(dirname(path))
+  crashPoint('file.placed')
+}
+
+async function syncTree(folder: string): Promise<void> {
+  for (const entry of await readdir(folder, { withFileTypes: true })) {
+    const path = join(folder, entry.name)
+    if (entry.isDirectory()) await syncTree(path)
+    else if (entry.isFile()) await syncPath(path)
+  }
+  await syncFolder(folder)
+}
+
+const syncFolder = syncPath
+
+async function syncPath(path: string): Promise<void> {
+  const opened = await open(path, 'r')
+  try {
+    await opened.sync()
   } finally {
-    await directory.close()
+    await opened.close()
   }
 }

@@ -1,0 +1,65 @@
+/** A file system of its own, small enough to fill, whose power can be cut: ext4 on a loop device. Needs root. */
+import { copyFile, mkdir, rm } from 'node:fs/promises'
+import { join } from 'node:path'
+
+export class SmallDisk {
+  /** Where its files are. */
+  readonly path: string
+  readonly #home: string
+  #generation = 0
+
+  private constructor(home: string) {
+    this.#home = home
+    this.path = join(home, 'disk')
+  }
+
+  /** Undefined where this machine does not let us mount; the test has to say that it was skipped. */
+  static async create(home: string, megabytes: number): Promise<SmallDisk | undefined> {
+    const disk = new SmallDisk(home)
+    await mkdir(disk.path, { recursive: true })
+    const isMade =
+      run(['truncate', '-s', `${megabytes}M`, disk.#image()]) && run(['mkfs.ext4', '-q', disk.#image()])
+    return isMade && disk.#mount() ? disk : undefined
+  }
+
+  /**
+   * What the device has been told to keep stays; what only the kernel's memory holds is gone. The disk is then what a
+   * restart would find.
+   */
+  async cutPower(): Promise<void> {
+    const before = this.#image()
+    this.#generation += 1
+    // Taken while the old one is still mounted: unmounting would write what was not yet written.
+    await copyFile(before, this.#image())
+    this.#unmount()
+    await rm(before)
+    if (!this.#mount()) throw new Error('The disk does not mount again')
+  }
+
+  /** Its folder can be removed after this. */
+  async remove(): Promise<void> {
+    this.#unmount()
+    await rm(this.#image(), { force: true })
+  }
+
+  #image(): string {
+    return join(this.#home, `image-${this.#generation}`)
+  }
+
+  /** Nothing is written back unasked for 15 minutes, and a rename does not write the file's bytes on its own. */
+  #mount(): boolean {
+    return run(['mount', '-o', 'loop,commit=900,noauto_da_alloc', this.#image(), this.path])
+  }
+
+  #unmount(): void {
+    if (!run(['umount', this.path])) throw new Error(`Cannot unmount ${this.path}`)
+  }
+}
+
+function run(command: string[]): boolean {
+  try {
+    return Bun.spawnSync(command, { stdout: 'ignore', stderr: 'ignore' }).success
+  } catch {
+    return false
+  }
+}
