@@ -21,6 +21,12 @@ const TARGETS = {
 } as const
 type Target = keyof typeof TARGETS
 
+/** Code of worker threads: an entry point each, whose place in the binary the code that starts it has to know. */
+const THREADS = {
+  LIMPET_RUN_THREAD: 'src/runtime/run-thread.ts',
+  LIMPET_GPU_THREAD: 'src/health/gpu-thread.ts',
+}
+
 const say = (line: string) => console.log(line)
 
 async function main(): Promise<void> {
@@ -58,7 +64,7 @@ async function compile(target: Target, outfile: string): Promise<void> {
   const { version } = (await Bun.file(join(ROOT, 'package.json')).json()) as { version: string }
   await mkdir(DIST, { recursive: true })
   const result = await Bun.build({
-    entrypoints: [join(ROOT, 'src/main.ts'), join(ROOT, 'src/runtime/run-thread.ts')],
+    entrypoints: ['src/main.ts', ...Object.values(THREADS)].map((path) => join(ROOT, path)),
     root: ROOT,
     target: 'bun',
     minify: { whitespace: true, syntax: true, identifiers: false },
@@ -66,13 +72,17 @@ async function compile(target: Target, outfile: string): Promise<void> {
     define: {
       LIMPET_VERSION: JSON.stringify(version),
       LIMPET_COMMIT: JSON.stringify(readCommit()),
-      // Entry points keep their path below the binary's own file system.
-      LIMPET_RUN_THREAD: JSON.stringify(['/$bunfs', 'root', 'src/runtime/run-thread.js'].join('/')),
+      ...Object.fromEntries(Object.entries(THREADS).map(([name, path]) => [name, pathInBinary(path)])),
     },
     plugins: [embedFiles(target)],
     compile: { target: `bun-linux-${target}`, outfile, executablePath },
   })
   if (!result.success) throw new AggregateError(result.logs, `Cannot build ${outfile}`)
+}
+
+/** Entry points keep their path below the binary's own file system. */
+function pathInBinary(path: string): string {
+  return JSON.stringify(['/$bunfs', 'root', path.replace(/\.ts$/, '.js')].join('/'))
 }
 
 /** Puts a module that imports the target's own files in the place of src/app/embedded.ts. */

@@ -12,6 +12,7 @@ const ARROWS: Readonly<Record<string, readonly string[]>> = {
   runtime: [],
   client: ['config'],
   inference: ['runtime'],
+  health: [],
   http: ['inference', 'store', 'health', 'runtime'],
   store: ['trust'],
 }

@@ -4,6 +4,8 @@ import { join } from 'node:path'
 import { type Config, loadConfig } from '../config/config.ts'
 import { readEnvironment } from '../config/environment.ts'
 import { chooseProfile } from '../config/profile.ts'
+import { GpuWatch } from '../health/gpu-watch.ts'
+import { NVML_LIBRARY } from '../health/nvml.ts'
 import { describeSpec } from '../inference/check.ts'
 import { Lanes } from '../inference/lanes.ts'
 import { systemClock } from '../kit/clock.ts'
@@ -26,7 +28,7 @@ export interface DoctorOptions {
 
 /** One thing looked at. `bad` needs a person; `note` is worth knowing. */
 export interface Finding {
-  readonly topic: 'machine' | 'config' | 'profile' | 'storage' | 'runtime' | 'providers' | 'models'
+  readonly topic: 'machine' | 'config' | 'profile' | 'storage' | 'gpu' | 'runtime' | 'providers' | 'models'
   readonly verdict: 'good' | 'note' | 'bad'
   readonly what: string
 }
@@ -50,6 +52,7 @@ export async function examine(options: DoctorOptions): Promise<Finding[]> {
   )
   if (config === undefined) return findings
   add('config', 'good', options.config ?? environment.config ?? 'no file: all defaults')
+  await examineGpus(add)
   await attempt(
     () => examineStorage(state, add),
     (what) => add('storage', 'bad', what),
@@ -78,7 +81,6 @@ async function describeMachine(): Promise<string> {
   const system = (await readFile('/etc/os-release', 'utf8').catch(() => '')).match(
     /^PRETTY_NAME="?([^"\n]*)/m,
   )?.[1]
-  const gib = (bytes: number) => `${(bytes / 2 ** 30).toFixed(1)} GiB`
   return [
     `limpet ${BUILD.version} (${BUILD.commit})`,
     ...(board === '' ? [] : [board.replaceAll('\0', '')]),
@@ -87,6 +89,22 @@ async function describeMachine(): Promise<string> {
     `${system ?? 'unknown system'}, kernel ${release()}`,
   ].join('; ')
 }
+
+/** None is no fault: most boxes have none that NVIDIA's library knows. */
+async function examineGpus(add: Add): Promise<void> {
+  const watch = new GpuWatch({ library: NVML_LIBRARY, clock: systemClock })
+  const gpus = await watch.sample()
+  for (const { uuid, memoryBytesTotal } of gpus)
+    add(
+      'gpu',
+      'good',
+      `${uuid}, ${memoryBytesTotal === undefined ? 'memory unknown' : gib(memoryBytesTotal)}`,
+    )
+  if (gpus.length === 0) add('gpu', 'note', `no NVIDIA GPU: ${watch.problem ?? 'the driver knows none'}`)
+  watch.stop()
+}
+
+const gib = (bytes: number) => `${(bytes / 2 ** 30).toFixed(1)} GiB`
 
 async function examineStorage(state: string, add: Add): Promise<void> {
   const addonPath = await unpackEmbedded(EMBEDDED.sqlite, unpackFolder(state))

@@ -14,6 +14,7 @@ import { exampleCurl } from './example.ts'
 import { waitForStop } from './lifecycle.ts'
 import { listenTcp, listenUnix } from './listen.ts'
 import { watchLoopDelay } from './loop-delay.ts'
+import { watchMachine } from './machine.ts'
 import { allowControl } from './model-control.ts'
 import { ModelRepository } from './model-repository.ts'
 import { pollModels } from './poll-models.ts'
@@ -115,6 +116,7 @@ async function describeApp(
     serverVersion: BUILD.version,
     bodyBytesMax: config.body_bytes_max,
     loopDelay: watchLoopDelay(systemClock),
+    machine: watchMachine(systemClock),
     isStarted,
     control: allowControl(repository, control),
     clientHints: (model) => repository.settings(model)?.client,

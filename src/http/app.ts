@@ -5,8 +5,10 @@ import type { HistogramSnapshot } from '../kit/histogram.ts'
 import { type Logger, logger } from '../kit/log.ts'
 import type { Labels } from './classification.ts'
 import { docsRoutes } from './docs-routes.ts'
+import { answerGenerate } from './generate.ts'
 import { answerInfer } from './infer.ts'
 import { createInferMatcher } from './infer-route.ts'
+import type { MachineSample } from './machine-metrics.ts'
 import { modelMetadata, serverMetadata } from './metadata.ts'
 import { writeMetrics } from './metrics.ts'
 import { answerConfig, type ConfiguredModel } from './model-config.ts'
@@ -27,6 +29,8 @@ export interface AppOptions {
   readonly control: ModelControl
   /** How late timers of the main thread have been, in seconds. */
   readonly loopDelay: () => HistogramSnapshot
+  /** Processors, memory and GPUs, as they are when the metrics are asked for. */
+  readonly machine: () => Promise<MachineSample>
   /** False until every model of the folder has been loaded, or has failed to. */
   readonly isStarted: () => boolean
   /** What a model's `config.toml` says under `[client]`. */
@@ -88,6 +92,12 @@ export function listRoutes(options: AppOptions): Route[] {
     ...withVersion(['inference', 'POST', '/v2/models/:model', '/infer'], (c) =>
       answerInfer(c.req.raw, named(c), options),
     ),
+    ...withVersion(['inference', 'POST', '/v2/models/:model', '/generate'], (c) =>
+      answerGenerate(c.req.raw, { ...named(c), isStream: false }, options),
+    ),
+    ...withVersion(['inference', 'POST', '/v2/models/:model', '/generate_stream'], (c) =>
+      answerGenerate(c.req.raw, { ...named(c), isStream: true }, options),
+    ),
     ...settingsRoutes({ lanes, bodyBytesMax }),
     ...sharedMemoryRoutes(options),
     ...docsRoutes(options, () => routes),
@@ -143,10 +153,9 @@ export function createHandler(options: AppOptions): (request: Request) => Respon
 }
 
 /** The text format of Prometheus, version 0.0.4. */
-function metricsResponse({ engine, loopDelay }: AppOptions): Response {
-  return new Response(writeMetrics(engine, loopDelay()), {
-    headers: { 'Content-Type': 'text/plain; version=0.0.4; charset=utf-8' },
-  })
+async function metricsResponse({ engine, loopDelay, machine }: AppOptions): Promise<Response> {
+  const text = writeMetrics(engine, { loopDelay: loopDelay(), machine: await machine() })
+  return new Response(text, { headers: { 'Content-Type': 'text/plain; version=0.0.4; charset=utf-8' } })
 }
 
 /** KServe's SDK reads `ready`, the protocol's text says `live`: both are there. */

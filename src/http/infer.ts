@@ -16,7 +16,7 @@ export interface InferRoute {
   readonly version: string | undefined
 }
 
-interface InferParts {
+export interface InferParts {
   readonly engine: Engine
   readonly bodyBytesMax: number
   /** What the classes of a model's output are called, by index. */
@@ -26,14 +26,22 @@ interface InferParts {
 }
 
 /** One request: admitted, read, decoded, run, answered. What goes wrong is thrown and answered at the edge. */
-export async function answerInfer(request: Request, route: InferRoute, parts: InferParts): Promise<Response> {
-  const { engine } = parts
+export function answerInfer(request: Request, route: InferRoute, parts: InferParts): Promise<Response> {
+  return withLane(route, parts, (lane, permit) => inferWith(lane, { request, route, permit }, parts))
+}
+
+/** What is done for a request inside: with its lane, and under its permit. */
+export async function withLane(
+  route: InferRoute,
+  { engine }: InferParts,
+  answer: (lane: Lane, permit: Permit) => Promise<Response>,
+): Promise<Response> {
   const permit = engine.enter()
   try {
     // Before the body is read: nobody should have to send it to a model that is not there.
     const lane = engine.lanes.find(route.model, route.version)
     try {
-      return await inferWith(lane, { request, route, permit }, parts)
+      return await answer(lane, permit)
     } catch (error) {
       throw nameModel(error, lane.id)
     }

@@ -6,6 +6,7 @@ import type { SharedRegions } from './shared-regions.ts'
 const EXTENSIONS = [
   'binary_tensor_data',
   'classification',
+  'generate',
   'logging',
   'model_repository',
   'model_repository(unload_dependents)',

@@ -2,21 +2,8 @@ import type { Engine } from '../inference/engine.ts'
 import type { Lane } from '../inference/lane.ts'
 import type { StatisticsSnapshot } from '../inference/statistics.ts'
 import type { HistogramSnapshot } from '../kit/histogram.ts'
-
-interface Sample {
-  /** What stands behind the family's name: "", or "_bucket" and the like for a histogram. */
-  readonly suffix?: string
-  readonly labels: Readonly<Record<string, string>>
-  readonly value: number
-}
-
-/** One family in the text format of Prometheus (exposition format 0.0.4). */
-interface Family {
-  readonly name: string
-  readonly help: string
-  readonly type: 'counter' | 'gauge' | 'histogram'
-  readonly samples: readonly Sample[]
-}
+import { type MachineSample, machineFamilies } from './machine-metrics.ts'
+import { type Family, histogramSamples, writeFamilies } from './metrics-text.ts'
 
 const micros = ({ ns }: { ns: number }) => Math.round(ns / 1000)
 
@@ -79,10 +66,17 @@ const LANE_HISTOGRAMS: readonly [name: string, help: string, of: keyof Statistic
 /**
  * Counters are kept by the lanes and written out when they are asked for, so they cost a request next to nothing.
  */
-export function writeMetrics(engine: Engine, loopDelay: HistogramSnapshot): string {
+export function writeMetrics(
+  engine: Engine,
+  beside: { readonly loopDelay: HistogramSnapshot; readonly machine: MachineSample },
+): string {
   const lanes = engine.lanes.ready()
-  const families = [...laneFamilies(lanes), ...serverFamilies(engine), loopFamily(loopDelay)]
-  return `${families.map(writeFamily).join('\n')}\n`
+  return writeFamilies([
+    ...laneFamilies(lanes),
+    ...serverFamilies(engine),
+    loopFamily(beside.loopDelay),
+    ...machineFamilies(beside.machine),
+  ])
 }
 
 function laneFamilies(lanes: readonly Lane[]): Family[] {
@@ -160,31 +154,4 @@ function loopFamily(delay: HistogramSnapshot): Family {
     type: 'histogram',
     samples: histogramSamples({}, delay),
   }
-}
-
-function histogramSamples(labels: Sample['labels'], histogram: HistogramSnapshot): Sample[] {
-  const buckets = histogram.cumulative.map((value, index) => {
-    const le = String(histogram.bounds[index] ?? '+Inf')
-    return { suffix: '_bucket', labels: { ...labels, le }, value }
-  })
-  const { sum, count } = histogram
-  return [...buckets, { suffix: '_sum', labels, value: sum }, { suffix: '_count', labels, value: count }]
-}
-
-function writeFamily({ name, help, type, samples }: Family): string {
-  const lines = samples.map(
-    ({ suffix = '', labels, value }) => `${name}${suffix}${writeLabels(labels)} ${value}`,
-  )
-  return [`# HELP ${name} ${help}`, `# TYPE ${name} ${type}`, ...lines].join('\n')
-}
-
-function writeLabels(labels: Sample['labels']): string {
-  const entries = Object.entries(labels)
-  return entries.length === 0
-    ? ''
-    : `{${entries.map(([key, text]) => `${key}="${escapeLabel(text)}"`).join(',')}}`
-}
-
-function escapeLabel(text: string): string {
-  return text.replaceAll('\\', '\\\\').replaceAll('"', '\\"').replaceAll('\n', '\\n')
 }

@@ -55,6 +55,18 @@ const MODEL: Readonly<Record<string, RouteText>> = {
     answer: { schema: 'InferResponse' },
     errors: INFER,
   },
+  'POST /v2/models/:model/generate': {
+    summary: 'Ask the model in plain JSON: a key for each input, and one for each output',
+    body: { schema: 'GenerateRequest', isRequired: true },
+    answer: { schema: 'GenerateResponse' },
+    errors: INFER,
+  },
+  'POST /v2/models/:model/generate_stream': {
+    summary: 'The same, answered as a server-sent event',
+    body: { schema: 'GenerateRequest', isRequired: true },
+    answer: { contentType: 'text/event-stream' },
+    errors: INFER,
+  },
 }
 
 const SERVER: Readonly<Record<string, RouteText>> = {

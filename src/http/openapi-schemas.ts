@@ -121,6 +121,17 @@ const INFER: Json = {
     },
     ['model_name', 'model_version', 'outputs'],
   ),
+  GenerateRequest: {
+    ...objectSchema({ id: STRING, parameters: PARAMETERS }, []),
+    description: 'A key for each input: a value, a list of values, or arrays nested as its shape is.',
+  },
+  GenerateResponse: {
+    ...objectSchema({ id: STRING, model_name: STRING, model_version: STRING }, [
+      'model_name',
+      'model_version',
+    ]),
+    description: 'And a key for each output: a value, or a list of values row by row.',
+  },
 }
 
 const MODELS: Json = {

@@ -58,6 +58,7 @@ describe('doctor', () => {
       'machine',
       'profile',
       'config',
+      'gpu',
       'storage',
       'runtime',
       'providers',

@@ -98,6 +98,22 @@ describe('classification', () => {
   })
 })
 
+test('the generate extension: a list in, a list out, and the same as a stream of one event', async () => {
+  const body = JSON.stringify({ INPUT0: [0.5, -2], id: 'g' })
+  const path = `${server.url}/v2/models/unlabelled/generate`
+  const answer = await fetch(path, { method: 'POST', body })
+  const text = await answer.text()
+  expect(JSON.parse(text)).toEqual({
+    id: 'g',
+    model_name: 'unlabelled',
+    model_version: '1',
+    OUTPUT0: [0.5, -2],
+  })
+  const stream = await fetch(`${path}_stream`, { method: 'POST', body })
+  expect(stream.headers.get('Content-Type')).toBe('text/event-stream; charset=utf-8')
+  expect(await stream.text()).toBe(`data: ${text}\n\n`)
+})
+
 test('an answer comes compressed when that is asked for', async () => {
   const input = tensorOf('INPUT0', 'FP32', { shape: [1, 4096], data: new Float32Array(4096).fill(0.5) })
   const { body, headers } = encodeBinary([input])

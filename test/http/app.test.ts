@@ -27,6 +27,7 @@ async function stage(requestsMax = 4, isStarted = true) {
     serverVersion: '1.2.3',
     bodyBytesMax: 2_000,
     control: { load: () => Promise.resolve([]), unload: () => Promise.resolve() },
+    machine: () => Promise.resolve({ processors: undefined, gpus: [] }),
     loopDelay: () => new Histogram([1]).snapshot,
     isStarted: () => isStarted,
     clientHints: (model) => (model === 'echo' ? { inputs: {} } : undefined),

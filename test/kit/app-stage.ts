@@ -20,6 +20,7 @@ export async function stageApp(options: Partial<AppOptions> = {}) {
     serverVersion: '1.2.3',
     bodyBytesMax: 100_000,
     control: { load: () => Promise.resolve([]), unload: () => Promise.resolve() },
+    machine: () => Promise.resolve({ processors: undefined, gpus: [] }),
     loopDelay: () => new Histogram([1]).snapshot,
     isStarted: () => true,
     clientHints: () => undefined,
