@@ -132,7 +132,7 @@ async function examineRuntime(from: {
   if (ort.logProblem !== undefined)
     from.add('runtime', 'note', `its log goes to standard error as it is: ${ort.logProblem}`)
   for (const name of PROVIDER_NAMES) from.add('providers', ...describeProvider(name, backend))
-  if (from.models !== undefined) await examineModels(from.models, backend, from.add)
+  if (from.models !== undefined) await examineModels(from.models, { ...from, backend })
   await backend.stop()
 }
 
@@ -158,10 +158,15 @@ function describeProvider(name: string, { ort }: OrtBackend): [Finding['verdict'
       ]
 }
 
-async function examineModels(root: string, backend: OrtBackend, add: Add): Promise<void> {
+async function examineModels(
+  root: string,
+  from: { config: Config; backend: OrtBackend; add: Add },
+): Promise<void> {
+  const { config, backend, add } = from
+  const warmUpMsMax = config.models.warmup_seconds_max * 1000
   const lanes = new Lanes({ backend, clock: systemClock, runsMax: 1 })
   const isRead = await attempt(
-    () => new ModelRepository({ root, lanes, queueItemsMax: 1 }).loadAll().then(() => true),
+    () => new ModelRepository({ root, lanes, queueItemsMax: 1, warmUpMsMax }).loadAll().then(() => true),
     (what) => add('models', 'bad', what),
   )
   if (isRead === undefined) return

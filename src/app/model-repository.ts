@@ -6,6 +6,7 @@ import { checkSettings } from '../inference/check-settings.ts'
 import type { LaneStatus } from '../inference/lane-table.ts'
 import type { Lanes } from '../inference/lanes.ts'
 import { chooseVersions } from '../inference/versions.ts'
+import type { WarmUpSample } from '../inference/warm-up-inputs.ts'
 import { assert } from '../kit/assert.ts'
 import { EdgeError, messageOf } from '../kit/errors.ts'
 import { findModelFile, listModels, type ModelFolder, readModel } from '../store/model-folder.ts'
@@ -13,11 +14,14 @@ import type { SentModels } from '../store/sent-files.ts'
 import { type OutputLabels, readLabels } from './label-files.ts'
 import { planScheduling } from './lane-plan.ts'
 import { sessionOptions } from './runtime.ts'
+import { readWarmUp } from './warm-up-files.ts'
 
 interface RepositoryOptions {
   readonly root: string
   readonly lanes: Lanes
   readonly queueItemsMax: number
+  /** What warming up one version may take. */
+  readonly warmUpMsMax: number
   /** Where what clients send is kept while it is loaded; without it they cannot. */
   readonly sent?: SentModels
 }
@@ -26,6 +30,7 @@ interface RepositoryOptions {
 interface Described {
   readonly settings: ModelSettings
   readonly labels: OutputLabels
+  readonly warmUp: readonly WarmUpSample[]
 }
 
 /** A folder of models, and the lanes that serve what is in it. */
@@ -33,6 +38,7 @@ export class ModelRepository implements ModelControl {
   readonly #root: string
   readonly #lanes: Lanes
   readonly #queueItemsMax: number
+  readonly #warmUpMsMax: number
   readonly #sent: SentModels | undefined
   /** Of what serves, or would if it could. */
   readonly #described = new Map<string, Described>()
@@ -43,6 +49,7 @@ export class ModelRepository implements ModelControl {
     this.#root = options.root
     this.#lanes = options.lanes
     this.#queueItemsMax = options.queueItemsMax
+    this.#warmUpMsMax = options.warmUpMsMax
     this.#sent = options.sent
   }
 
@@ -136,7 +143,7 @@ export class ModelRepository implements ModelControl {
     for (const version of chosen) {
       const path = there.get(version)?.path ?? ''
       const file = await findModelFile({ version, path }, settings.model_file)
-      if ('path' in file) statuses.push(await this.#loadVersion(folder.name, version, { ...file, settings }))
+      if ('path' in file) statuses.push(await this.#loadVersion(folder.name, version, { ...file, described }))
       else statuses.push(this.#lanes.note(folder.name, version, file.problem))
     }
     if (statuses.some(isLoaded)) this.#described.set(folder.name, described)
@@ -149,15 +156,17 @@ export class ModelRepository implements ModelControl {
   async #loadVersion(
     model: string,
     version: string,
-    from: { path: string; settings: ModelSettings },
+    from: { path: string; described: Described },
   ): Promise<LaneStatus> {
+    const { settings, warmUp } = from.described
     return await this.#lanes.load({
       model,
       version,
       source: { path: from.path },
-      session: sessionOptions(`${model}/${version}`, from.settings),
-      ...planScheduling(from.settings, this.#queueItemsMax),
-      check: ({ signature }) => checkSettings(from.settings, signature),
+      session: sessionOptions(`${model}/${version}`, settings),
+      ...planScheduling(settings, this.#queueItemsMax),
+      check: ({ signature }) => checkSettings(settings, signature),
+      warmUp: { samples: warmUp, msMax: this.#warmUpMsMax },
     })
   }
 
@@ -215,7 +224,8 @@ async function describe(
   if (folder.problem !== undefined) return folder.problem
   try {
     const settings = instead ?? parseModelSettings(folder.config)
-    return { settings, labels: await readLabels(join(root, folder.name), settings) }
+    const path = join(root, folder.name)
+    return { settings, labels: await readLabels(path, settings), warmUp: await readWarmUp(path, settings) }
   } catch (error) {
     return messageOf(error)
   }

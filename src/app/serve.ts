@@ -53,6 +53,7 @@ export async function runServe(options: ServeOptions, print: (line: string) => v
     root: options.models,
     lanes,
     queueItemsMax: config.inference.queue_items_max,
+    warmUpMsMax: config.models.warmup_seconds_max * 1000,
     sent: await keepSent(options.state ?? environment.state),
   })
   // Before the models are loaded: engines may take minutes to build, and until then the box is alive, if not ready.

@@ -25,6 +25,8 @@ const Config = z.strictObject({
       control: z.enum(['explicit', 'poll', 'none']).default('explicit'),
       /** Between two looks at the folder; a change is taken up at the second look that finds it unchanged. */
       poll_seconds: z.number().min(0.05).max(86_400).default(15),
+      /** What warming up one version may take; a load that takes longer there fails. */
+      warmup_seconds_max: z.number().min(0.01).max(3600).default(60),
     })
     .prefault({}),
   inference: z

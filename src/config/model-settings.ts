@@ -4,6 +4,7 @@ import { ClientHints } from './client-hints.ts'
 import { SessionSettings } from './session-settings.ts'
 import { parseToml } from './toml.ts'
 import { parseTritonConfig } from './triton-config.ts'
+import { WarmupSettings } from './warmup-settings.ts'
 
 const TensorSettings = z.strictObject({
   name: z.string().min(1),
@@ -49,6 +50,8 @@ const Fields = z.strictObject({
   /** What the person who wrote the config believes of the model; checked when it is loaded. */
   inputs: z.array(InputSettings).default([]),
   outputs: z.array(OutputSettings).default([]),
+  /** What is run before a version is ready; a number is so many runs on zeros. */
+  warmup: WarmupSettings,
   session: SessionSettings.prefault({}),
   /** For `limpet infer`; the data plane only passes it on. */
   client: ClientHints.optional(),

@@ -11,6 +11,7 @@ import { readParameters } from './triton/parameters.ts'
 import { MessageReader, Problems } from './triton/reader.ts'
 import { refuseImpossible } from './triton/refusals.ts'
 import { readInput, readOutput } from './triton/tensors.ts'
+import { readWarmup } from './triton/warmup.ts'
 
 /** Triton's words for settings whose bounds the schema of `config.toml` holds. */
 const WORDS: Readonly<Record<string, string>> = {
@@ -18,6 +19,7 @@ const WORDS: Readonly<Record<string, string>> = {
   model_file: 'default_model_filename',
   max_batch_size: 'max_batch_size',
   instances: 'instance_group',
+  warmup: 'model_warmup',
   'batching.preferred_batch_sizes': 'dynamic_batching.preferred_batch_size',
   'batching.queue_delay_us_max': 'dynamic_batching.max_queue_delay_microseconds',
   'batching.priority_levels': 'dynamic_batching.priority_levels',
@@ -66,6 +68,7 @@ function readConfig(config: MessageReader, folder: string) {
     instances: instances.count,
     inputs: config.messages('input').map(readInput),
     outputs: config.messages('output').map(readOutput),
+    warmup: config.messages('model_warmup').map(readWarmup),
     session: {
       ...parameters.session,
       providers,

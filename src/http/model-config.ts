@@ -3,6 +3,7 @@ import type { Lane } from '../inference/lane.ts'
 import type { Lanes } from '../inference/lanes.ts'
 import { assert } from '../kit/assert.ts'
 import type { TensorSpec } from '../runtime/backend.ts'
+import { type ConfiguredWarmup, dataType, warmupConfig } from './warmup-config.ts'
 
 /** What the config answer takes from a model's settings, under their names. */
 export interface ConfiguredModel {
@@ -13,6 +14,7 @@ export interface ConfiguredModel {
   readonly instances: number
   readonly inputs: readonly { readonly name: string; readonly format: 'none' | 'nhwc' | 'nchw' }[]
   readonly outputs: readonly { readonly name: string; readonly label_file?: string | undefined }[]
+  readonly warmup: readonly ConfiguredWarmup[]
   readonly session: { readonly graph_optimization: 'none' | 'basic' | 'extended' | 'all' }
   readonly metadata: Readonly<Record<string, string>>
 }
@@ -73,7 +75,7 @@ export function modelConfig(lane: Lane, settings: ConfiguredModel) {
     parameters: Object.fromEntries(
       Object.entries(settings.metadata).map(([key, value]) => [key, { string_value: value }]),
     ),
-    model_warmup: [],
+    model_warmup: settings.warmup.map((sample) => warmupConfig(sample, lane)),
     model_transaction_policy: { decoupled: false },
   }
 }
@@ -91,7 +93,7 @@ function inputConfig(spec: TensorSpec, settings: ConfiguredModel, hasBatch: bool
   const format = settings.inputs.find(({ name }) => name === spec.name)?.format ?? 'none'
   return {
     name: spec.name,
-    data_type: dataType(spec),
+    data_type: dataType(spec.datatype),
     format: `FORMAT_${format.toUpperCase()}`,
     dims: dimsOf(spec, hasBatch),
     is_shape_tensor: false,
@@ -104,7 +106,7 @@ function inputConfig(spec: TensorSpec, settings: ConfiguredModel, hasBatch: bool
 function outputConfig(spec: TensorSpec, settings: ConfiguredModel, hasBatch: boolean) {
   return {
     name: spec.name,
-    data_type: dataType(spec),
+    data_type: dataType(spec.datatype),
     dims: dimsOf(spec, hasBatch),
     label_filename: settings.outputs.find(({ name }) => name === spec.name)?.label_file ?? '',
     is_shape_tensor: false,
@@ -115,12 +117,6 @@ function outputConfig(spec: TensorSpec, settings: ConfiguredModel, hasBatch: boo
 /** As the metadata have the shape: a client puts the batch before it and expects just that. */
 function dimsOf({ shape = [] }: TensorSpec, hasBatch: boolean): readonly number[] {
   return hasBatch ? shape.slice(1) : shape
-}
-
-/** Triton's list ends at BF16; a client that reads the enum takes no other word. */
-function dataType({ datatype }: TensorSpec): string {
-  if (datatype === 'BYTES') return 'TYPE_STRING'
-  return /^(BOOL|U?INT(8|16|32|64)|FP(16|32|64)|BF16)$/.test(datatype) ? `TYPE_${datatype}` : 'TYPE_INVALID'
 }
 
 const GRAPH_LEVELS = { none: 2, basic: -1, extended: 1, all: 0 } as const

@@ -65,9 +65,10 @@ export class Lanes {
     const { model, version } = plan
     const before = this.#table.lane(model, version)
     const began = this.#options.clock.elapsed()
-    if (before === undefined)
-      this.#table.set({ model, version, state: 'LOADING', reason: 'loading' }, undefined)
-    const lane = await openLane(plan, this.#options).catch((error: unknown) => {
+    const onStep = (reason: string) => {
+      if (before === undefined) this.#table.set({ model, version, state: 'LOADING', reason }, undefined)
+    }
+    const lane = await openLane(plan, this.#options, onStep).catch((error: unknown) => {
       this.#noteFailure(plan, before, messageOf(error))
       return undefined
     })

@@ -4,6 +4,7 @@ import type { Backend, ModelSource, Session, SessionOptions, Signature } from '.
 import { DATATYPES } from '../runtime/datatypes.ts'
 import { Lane } from './lane.ts'
 import type { Scheduling } from './scheduling.ts'
+import { type WarmUp, warmUp } from './warm-up.ts'
 
 export interface LanePlan {
   readonly model: string
@@ -15,6 +16,7 @@ export interface LanePlan {
   readonly instances: number
   /** What the model's config says of the model and the model does not: empty when they agree. */
   readonly check: (session: Session) => readonly string[]
+  readonly warmUp: WarmUp
 }
 
 export interface Opening {
@@ -23,17 +25,39 @@ export interface Opening {
   readonly runsMax: number
 }
 
-/** Loads a version into a lane that is ready to serve, or says why that cannot be. */
-export async function openLane(plan: LanePlan, opening: Opening): Promise<Lane> {
+/** Loads a version into a lane that is warm and ready to serve, or says why that cannot be. */
+export async function openLane(
+  plan: LanePlan,
+  opening: Opening,
+  onStep: (what: string) => void,
+): Promise<Lane> {
+  onStep('loading')
   const session = await opening.backend.load(plan.source, plan.session)
+  try {
+    checkPlan(plan, session)
+    if (plan.warmUp.samples.length > 0) onStep('warming up')
+    // On a lane that nobody else sees: what is counted, and which runs are quick, begins with the first request.
+    await warmUp(createLane(withoutWaiting(plan), session, opening), plan.warmUp, opening.clock)
+    return createLane(plan, session, opening)
+  } catch (error) {
+    await session.close()
+    throw error
+  }
+}
+
+/** A run for itself alone: nobody else comes that it could be put together with. */
+function withoutWaiting(plan: LanePlan): LanePlan {
+  return { ...plan, scheduling: { ...plan.scheduling, isDynamic: false } }
+}
+
+function checkPlan(plan: LanePlan, session: Session): void {
   const { signature } = session
   const problems = [
     ...plan.check(session),
     ...outputProblems(signature),
     ...batchProblems(signature, plan.scheduling),
   ]
-  if (problems.length === 0) return createLane(plan, session, opening)
-  await session.close()
+  if (problems.length === 0) return
   throw new EdgeError('model_invalid', `Cannot serve "${plan.session.id}": ${problems.join('; ')}`)
 }
 

@@ -22,8 +22,11 @@ const NAME = /^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$/
 const CONFIG_BYTES_MAX = 1024 * 1024
 const CONFIG_NAMES = ['config.toml', 'config.pbtxt']
 
-/** Triton's versions. Beside them its models have folders like `warmup`, which are none. */
+/** Triton's versions. Beside them its models have folders of other names, which are none. */
 const TRITON_VERSION = /^[1-9][0-9]*$/
+
+/** Any name but that of the folder with what a model is warmed up with. */
+const ANY_VERSION = /^(?!warmup$)/
 
 /** A name that could leave the repository is none. */
 export function isModelName(name: string): boolean {
@@ -56,7 +59,7 @@ async function readFolder(root: string, name: string): Promise<ModelFolder> {
   try {
     const folder = join(root, name)
     const config = await readConfig(folder)
-    const isVersion = config?.path.endsWith('.pbtxt') ? TRITON_VERSION : /^/
+    const isVersion = config?.path.endsWith('.pbtxt') ? TRITON_VERSION : ANY_VERSION
     const versions = (await listFolders(folder))
       .filter((version) => isVersion.test(version))
       .map((version) => ({ version, path: join(folder, version) }))

@@ -83,7 +83,7 @@ describe('a config', () => {
     expect(status).toBe(400)
     expect(text).toContain("failed to load 'simple'")
     expect(text).toContain('max_batch_size: is \\"many\\", expected an integer')
-    expect(text).toContain('model_warmup: is not supported')
+    expect(text).toContain('model_warmup.name: is missing')
     expect(await configOf('simple')).toEqual(before)
     expect(await answers('simple')).toBe(200)
   })

@@ -22,6 +22,7 @@ test('without a file everything has its default, and so with an empty one', () =
     instances: 0,
     inputs: [],
     outputs: [],
+    warmup: [],
     session: {
       intra_op_threads: 1,
       inter_op_threads: 1,
@@ -39,6 +40,47 @@ test('without a file everything has its default, and so with an empty one', () =
   expect(parse('[session]') as unknown).toEqual(defaults)
   expect(Object.isFrozen(parseModelSettings(undefined))).toBe(true)
   expect(Object.isFrozen(parse(''))).toBe(true)
+})
+
+describe('warmup', () => {
+  test('a number is so many runs on zeros, and 0 is none', () => {
+    expect(parse('warmup = 3').warmup).toEqual([{ name: 'zeros', count: 3, batch_size: 1, inputs: {} }])
+    expect(parse('warmup = 0').warmup).toEqual([])
+  })
+
+  test('a sample says what its inputs hold', () => {
+    const input = { datatype: 'FP32', dims: [3] }
+    expect(
+      parse(`[[warmup]]
+        name = "a"
+        batch_size = 2
+        inputs.x = { datatype = "FP32", dims = [3], content = "random" }
+        inputs.y = { datatype = "FP32", dims = [3], file = "y.bin" }`).warmup,
+    ).toEqual([
+      {
+        name: 'a',
+        count: 1,
+        batch_size: 2,
+        inputs: { x: { ...input, content: 'random' }, y: { ...input, file: 'y.bin' } },
+      },
+    ])
+  })
+
+  test.each([
+    ['warmup = -1', 'warmup'],
+    ['warmup = 10001', 'warmup'],
+    ['warmup = 1.5', 'warmup'],
+    ['[[warmup]]\nname = ""', 'warmup'],
+    ['[[warmup]]\nname = "a"\nbatch_size = 0', 'warmup'],
+    ['[[warmup]]\nname = "a"\ninputs.x = { datatype = "FP32", dims = [1] }', 'expected one of content'],
+    ['[[warmup]]\nname = "a"\ninputs.x = { datatype = "FP32", dims = [0], content = "zeros" }', 'warmup'],
+    [
+      '[[warmup]]\nname = "a"\ninputs.x = { datatype = "FP32", dims = [1], content = "zeros", file = "f" }',
+      'expected one of content',
+    ],
+  ])('%s is refused', (toml, what) => {
+    expect(messageFor(toml)).toContain(what)
+  })
 })
 
 describe('version_policy', () => {

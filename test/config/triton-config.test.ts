@@ -111,6 +111,38 @@ test('one that says much', () => {
   })
 })
 
+describe('model_warmup', () => {
+  const x = 'key: "x" value: { data_type: TYPE_STRING dims: [ 2 ] '
+
+  test('is read with its samples and their inputs', () => {
+    const text = `model_warmup [
+      { name: "a" batch_size: 4 count: 2 inputs { ${x} zero_data: true } } },
+      { name: "b" inputs [ { ${x} random_data: true } }, { key: "y" value { data_type: TYPE_FP32 dims: [] input_data_file: "y" } } ] }
+    ]`
+    const input = { datatype: 'BYTES', dims: [2] }
+    expect(parse(text).warmup).toEqual([
+      { name: 'a', batch_size: 4, count: 2, inputs: { x: { ...input, content: 'zeros' } } },
+      {
+        name: 'b',
+        batch_size: 1,
+        count: 1,
+        inputs: { x: { ...input, content: 'random' }, y: { datatype: 'FP32', dims: [], file: 'y' } },
+      },
+    ])
+  })
+
+  test.each([
+    ['model_warmup { name: "a" }', 'model_warmup.inputs: is missing'],
+    [`model_warmup { inputs { ${x} zero_data: true } } }`, 'model_warmup.name: is missing'],
+    [`model_warmup { name: "a" inputs { ${x} } } }`, 'has to have one of zero_data: true'],
+    [`model_warmup { name: "a" inputs { ${x} zero_data: true random_data: true } } }`, 'has to have one of'],
+    [`model_warmup { name: "a" inputs { ${x} zero_data: true shape: 1 } } }`, 'shape: is unknown'],
+    [`model_warmup { name: "a" count: 10001 inputs { ${x} zero_data: true } } }`, 'model_warmup: '],
+  ])('%s is refused', (text, what) => {
+    expect(problemsOf(text)).toEqual([expect.stringContaining(what)])
+  })
+})
+
 test.each([
   ['all { }', 'all'],
   ['latest { }', { latest: 1 }],
@@ -217,7 +249,6 @@ describe('what cannot be had is refused, with what can instead', () => {
   test.each([
     ['sequence_batching { }', 'sequence_batching: is not supported: '],
     ['ensemble_scheduling { step [] }', 'ensemble_scheduling: is not supported: '],
-    ['model_warmup [{ name: "a" }]', 'model_warmup: is not supported: '],
     ['model_operations { op_library_filename: "a.so" }', 'model_operations: is not supported: '],
     ['model_repository_agents { }', 'model_repository_agents: is not supported: '],
     ['model_metrics { }', 'model_metrics: is not supported: '],

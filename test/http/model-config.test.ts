@@ -16,8 +16,8 @@ const SIGNATURE: Signature = {
   unsupportedOutputs: [],
 }
 
-function configOf(text: string, signature = SIGNATURE): object {
-  const lane = new Lane({
+function laneOf(signature: Signature): Lane {
+  return new Lane({
     model: 'net',
     version: '1',
     session: new FakeSession(signature),
@@ -26,7 +26,10 @@ function configOf(text: string, signature = SIGNATURE): object {
     runsMax: 2,
     mayRunInline: true,
   })
-  return modelConfig(lane, parseModelSettings({ path: 'net/config.pbtxt', text }))
+}
+
+function configOf(text: string, signature = SIGNATURE): object {
+  return modelConfig(laneOf(signature), parseModelSettings({ path: 'net/config.pbtxt', text }))
 }
 
 test('what the settings leave open is the model', () => {
@@ -111,6 +114,30 @@ test('without batches the dims are the whole shape', () => {
     max_batch_size: 0,
     input: [{ dims: [-1, 3, 224, 224] }, { dims: [-1, -1] }],
   })
+})
+
+test('what a model is warmed up with is there, with the inputs of a sample that names none', () => {
+  const lane = (text: string) => configOf(text) as { model_warmup: unknown }
+  const sample = 'key: "image" value { data_type: TYPE_FP32 dims: [ 3, 1, 1 ] random_data: true }'
+  expect(
+    lane(`max_batch_size: 2 model_warmup { name: "a" count: 3 inputs { ${sample} } }`).model_warmup,
+  ).toEqual([
+    {
+      name: 'a',
+      batch_size: 1,
+      count: 3,
+      inputs: { image: { data_type: 'TYPE_FP32', dims: [3, 1, 1], random_data: true } },
+    },
+  ])
+  const settings = parseModelSettings({ path: 'net/config.toml', text: 'warmup = 2' })
+  expect(modelConfig(laneOf(SIGNATURE), settings).model_warmup).toEqual([
+    {
+      name: 'zeros',
+      batch_size: 1,
+      count: 2,
+      inputs: { image: { data_type: 'TYPE_FP32', dims: [1, 3, 224, 224], zero_data: true } },
+    },
+  ])
 })
 
 test('what the settings say is there', () => {

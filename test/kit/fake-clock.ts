@@ -12,7 +12,7 @@ export class FakeClock implements Clock {
     return this.#ms
   }
 
-  sleep(): Promise<void> {
+  sleep(_ms: number, _signal?: AbortSignal): Promise<void> {
     return Promise.reject(new Error('Nothing under this clock sleeps'))
   }
 

@@ -1,4 +1,5 @@
 import type { Scheduling } from '../../src/inference/scheduling.ts'
+import { NO_WARM_UP } from '../../src/inference/warm-up.ts'
 import type {
   Backend,
   ModelMetadata,
@@ -157,6 +158,6 @@ export function lanePlan(model: string, version: string, provider = 'cpu') {
     id: `${model}/${version}`,
     providers: [{ name: provider, options: {} }],
   }
-  const plan = { scheduling: scheduling(), instances: 0, check: () => [] }
+  const plan = { scheduling: scheduling(), instances: 0, check: () => [], warmUp: NO_WARM_UP }
   return { model, version, source: { bytes: new Uint8Array(0) }, session, ...plan }
 }

@@ -166,6 +166,11 @@ test('the file is that of the config', async () => {
   expect(problems).toEqual([undefined, expect.stringContaining('2/net.onnx"')])
 })
 
+test('the folder with what a model is warmed up with is no version', async () => {
+  const { versions } = await onlyModel({ 'a/warmup/model.onnx': 'x', 'a/v1/model.onnx': 'x' })
+  expect(versions.map(({ version }) => version)).toEqual(['v1'])
+})
+
 describe('config.pbtxt', () => {
   test('is read as the config; then only numbers are versions, as for Triton', async () => {
     const folders = ['1', '20', '01', '0', 'warmup', 'v3']

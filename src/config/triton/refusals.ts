@@ -4,7 +4,6 @@ import type { MessageReader } from './reader.ts'
 const REFUSED: Readonly<Record<string, string>> = {
   sequence_batching: "sequences are not kept here; the client has to send a model's state along",
   ensemble_scheduling: 'models are not chained here; the client asks one after the other',
-  model_warmup: 'models are not warmed up here; send a first request yourself',
   model_operations: 'libraries of custom operators are not loaded; use operators that ONNX Runtime has',
   model_repository_agents: 'there are no agents; put the files into the folder as they are to be served',
   model_metrics: 'the metrics are the same for all models',

@@ -2,7 +2,7 @@ import type { MessageReader } from './reader.ts'
 import { refuseAll, refuseTrue } from './refusals.ts'
 
 /** The names of Triton's `DataType`, as the Open Inference Protocol has them. */
-const DATATYPES = Object.fromEntries(
+export const DATATYPES = Object.fromEntries(
   'BOOL UINT8 UINT16 UINT32 UINT64 INT8 INT16 INT32 INT64 FP16 FP32 FP64 BF16'
     .split(' ')
     .map((name) => [`TYPE_${name}`, name])
