@@ -1,8 +1,7 @@
 import { type Context, Hono } from 'hono'
 import type { Engine } from '../inference/engine.ts'
-import { BugError, EdgeError, ERROR_CODES } from '../kit/errors.ts'
+import { EdgeError } from '../kit/errors.ts'
 import type { HistogramSnapshot } from '../kit/histogram.ts'
-import { type Logger, logger } from '../kit/log.ts'
 import type { Labels } from './classification.ts'
 import { docsRoutes } from './docs-routes.ts'
 import { answerGenerate } from './generate.ts'
@@ -13,6 +12,7 @@ import { modelMetadata, serverMetadata } from './metadata.ts'
 import { writeMetrics } from './metrics.ts'
 import { answerConfig, type ConfiguredModel } from './model-config.ts'
 import { listModels } from './model-list.ts'
+import { Refusals } from './refusals.ts'
 import { answerIndex, answerLoad, answerUnload, type ModelControl } from './repository.ts'
 import { type ApiGroup, createGuards, type Guard, type Restriction } from './restrictions.ts'
 import type { Handler, Method, Route } from './route.ts'
@@ -46,10 +46,8 @@ export interface AppOptions {
   readonly regions: SharedRegions | undefined
 }
 
-const RETRY_AFTER_SECONDS = '1'
-
 /** The device's HTTP API: the Open Inference Protocol, in Triton's dialect. */
-export function listRoutes(options: AppOptions): Route[] {
+export function listRoutes(options: AppOptions, refusals: Refusals): Route[] {
   const { engine, control, bodyBytesMax } = options
   const { lanes } = engine
   const named = (c: Context) => ({ model: c.req.param('model') ?? '', version: c.req.param('version') })
@@ -78,7 +76,7 @@ export function listRoutes(options: AppOptions): Route[] {
       return c.json(modelStatistics(lanes.ready(model, version)))
     }),
     ['metadata', 'GET', '/v2/models', (c) => c.json(listModels(lanes.index()))],
-    ['metrics', 'GET', '/metrics', () => metricsResponse(options)],
+    ['metrics', 'GET', '/metrics', () => metricsResponse(options, refusals)],
     ...withVersion(['health', 'GET', '/v2/models/:model', '/ready'], (c) => modelReady(c, options)),
     ...withVersion(['metadata', 'GET', '/v2/models/:model', ''], (c) => {
       const { model, version } = named(c)
@@ -105,8 +103,8 @@ export function listRoutes(options: AppOptions): Route[] {
   return routes
 }
 
-function createApp(options: AppOptions): Hono {
-  const routes = listRoutes(options)
+function createApp(options: AppOptions, refusals: Refusals): Hono {
+  const routes = listRoutes(options, refusals)
   const app = new Hono().basePath(options.basePath)
   const guards = createGuards(options.restrictions)
   for (const [group, method, path, handler] of routes)
@@ -116,12 +114,10 @@ function createApp(options: AppOptions): Hono {
       throw new EdgeError('method_not_allowed', 'Method Not Allowed')
     })
   }
-  app.notFound(() => errorResponse(new EdgeError('route_unknown', 'Not Found'), LOG))
-  app.onError((error) => errorResponse(error, LOG))
+  app.notFound(() => refusals.answer(new EdgeError('route_unknown', 'Not Found')))
+  app.onError((error) => refusals.answer(error))
   return app
 }
-
-const LOG = logger('http')
 
 function guarded(guard: Guard | undefined, handler: Handler): Handler {
   if (guard === undefined) return handler
@@ -141,20 +137,24 @@ function withVersion(
 
 /** All requests: those for an answer of a model straight to it, all others through the router. */
 export function createHandler(options: AppOptions): (request: Request) => Response | Promise<Response> {
-  const app = createApp(options)
+  const refusals = new Refusals()
+  const app = createApp(options, refusals)
   const matchInfer = createInferMatcher(options.basePath)
   // Where a header is asked for, the router does the asking.
   const isOpen = options.restrictions.every(({ apis }) => !apis.includes('inference'))
   return (request) => {
     const route = isOpen && request.method === 'POST' ? matchInfer(request.url) : undefined
     if (route === undefined) return app.fetch(request)
-    return answerInfer(request, route, options).catch((error: unknown) => errorResponse(error, LOG))
+    return answerInfer(request, route, options).catch((error: unknown) => refusals.answer(error))
   }
 }
 
 /** The text format of Prometheus, version 0.0.4. */
-async function metricsResponse({ engine, loopDelay, machine }: AppOptions): Promise<Response> {
-  const text = writeMetrics(engine, { loopDelay: loopDelay(), machine: await machine() })
+async function metricsResponse(
+  { engine, loopDelay, machine }: AppOptions,
+  refusals: Refusals,
+): Promise<Response> {
+  const text = writeMetrics(engine, { loopDelay: loopDelay(), machine: await machine(), refusals })
   return new Response(text, { headers: { 'Content-Type': 'text/plain; version=0.0.4; charset=utf-8' } })
 }
 
@@ -168,19 +168,4 @@ function modelReady(c: Context, { engine }: AppOptions): Response {
   const name = c.req.param('model') ?? ''
   const isReady = engine.lanes.isReady(name, c.req.param('version'))
   return c.json({ name, ready: isReady }, isReady ? 200 : 400)
-}
-
-/** Every answer but a good one carries `{"error": text}`: clients read it from the body. */
-function errorResponse(error: unknown, log: Logger): Response {
-  const known = error instanceof EdgeError ? error : undefined
-  if (known === undefined) {
-    const kind = error instanceof BugError ? 'http.bug' : 'http.unexpected_error'
-    log.error(kind, { error: String(error), stack: error instanceof Error ? error.stack : undefined })
-  }
-  const { http, retry } = known === undefined ? { http: 500, retry: false } : ERROR_CODES[known.code]
-  const text = known?.message ?? 'Internal error: see the log'
-  return Response.json(
-    { error: text },
-    { status: http, headers: retry ? { 'Retry-After': RETRY_AFTER_SECONDS } : {} },
-  )
 }

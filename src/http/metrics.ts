@@ -4,6 +4,7 @@ import type { StatisticsSnapshot } from '../inference/statistics.ts'
 import type { HistogramSnapshot } from '../kit/histogram.ts'
 import { type MachineSample, machineFamilies } from './machine-metrics.ts'
 import { type Family, histogramSamples, writeFamilies } from './metrics-text.ts'
+import type { Refusals } from './refusals.ts'
 
 const micros = ({ ns }: { ns: number }) => Math.round(ns / 1000)
 
@@ -68,12 +69,17 @@ const LANE_HISTOGRAMS: readonly [name: string, help: string, of: keyof Statistic
  */
 export function writeMetrics(
   engine: Engine,
-  beside: { readonly loopDelay: HistogramSnapshot; readonly machine: MachineSample },
+  beside: {
+    readonly loopDelay: HistogramSnapshot
+    readonly machine: MachineSample
+    readonly refusals: Refusals
+  },
 ): string {
   const lanes = engine.lanes.ready()
   return writeFamilies([
     ...laneFamilies(lanes),
     ...serverFamilies(engine),
+    ...refusalFamilies(beside.refusals),
     loopFamily(beside.loopDelay),
     ...machineFamilies(beside.machine),
   ])
@@ -134,7 +140,7 @@ function serverFamilies(engine: Engine): Family[] {
       name: 'limpet_requests_refused_total',
       help: 'Requests refused because too many, or too many bytes, were inside',
       type: 'counter',
-      samples: [{ labels: {}, value: engine.refused }],
+      samples: Object.entries(engine.refused).map(([reason, value]) => ({ labels: { reason }, value })),
     },
     {
       name: 'limpet_model_state',
@@ -143,6 +149,23 @@ function serverFamilies(engine: Engine): Family[] {
       samples: engine.lanes
         .index()
         .map(({ model, version, state }) => ({ labels: { model, version, state }, value: 1 })),
+    },
+  ]
+}
+
+function refusalFamilies({ counts, bugs }: Refusals): Family[] {
+  return [
+    {
+      name: 'limpet_errors_total',
+      help: 'Requests answered with an error, of whatever route, by its code',
+      type: 'counter',
+      samples: [...counts].map(([code, value]) => ({ labels: { code }, value })),
+    },
+    {
+      name: 'limpet_bugs_total',
+      help: 'Requests answered 500 because of a fault in this program',
+      type: 'counter',
+      samples: [{ labels: {}, value: bugs }],
     },
   ]
 }

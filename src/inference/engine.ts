@@ -22,7 +22,7 @@ export class Engine {
   readonly #options: EngineOptions
   #requests = 0
   #bytes = 0
-  #refused = 0
+  readonly #refused = { requests: 0, bytes: 0 }
 
   constructor(options: EngineOptions) {
     this.lanes = options.lanes
@@ -38,8 +38,8 @@ export class Engine {
     return this.#bytes
   }
 
-  /** Requests that were turned away since the start, at the door or because of what they carried. */
-  get refused(): number {
+  /** Requests that were turned away since the start: at the door, or because of what they carried. */
+  get refused(): Readonly<Record<'requests' | 'bytes', number>> {
     return this.#refused
   }
 
@@ -47,7 +47,10 @@ export class Engine {
   enter(): Permit {
     const { requestsMax } = this.#options
     if (this.#requests >= requestsMax) {
-      throw this.#refuse(`${this.#requests} are in flight, at most ${requestsMax} (inference.requests_max)`)
+      throw this.#refuse(
+        'requests',
+        `${this.#requests} are in flight, at most ${requestsMax} (inference.requests_max)`,
+      )
     }
     this.#requests += 1
     let held = 0
@@ -68,14 +71,15 @@ export class Engine {
     const { bytesMax } = this.#options
     if (this.#bytes + bytes > bytesMax) {
       throw this.#refuse(
+        'bytes',
         `its ${bytes} bytes and the ${this.#bytes} in flight are too many, at most ${bytesMax} (inference.bytes_max)`,
       )
     }
     this.#bytes += bytes
   }
 
-  #refuse(why: string): EdgeError {
-    this.#refused += 1
+  #refuse(of: 'requests' | 'bytes', why: string): EdgeError {
+    this.#refused[of] += 1
     return new EdgeError('queue_full', `Cannot admit request: ${why}`)
   }
 }

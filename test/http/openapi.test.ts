@@ -4,6 +4,7 @@ import { type AppOptions, listRoutes } from '../../src/http/app.ts'
 import { DOCS_HEADERS, renderDocs } from '../../src/http/docs-page.ts'
 import { describeApi } from '../../src/http/openapi.ts'
 import { exampleRequest, type ModelParts } from '../../src/http/openapi-model.ts'
+import { Refusals } from '../../src/http/refusals.ts'
 import { Lane } from '../../src/inference/lane.ts'
 import { Lanes } from '../../src/inference/lanes.ts'
 import type { Signature, TensorSpec } from '../../src/runtime/backend.ts'
@@ -50,7 +51,7 @@ async function fetchDocument(options: Partial<AppOptions> = {}): Promise<Documen
 function routesOfApp() {
   const lanes = new Lanes({ backend: new FakeBackend(), clock: new FakeClock(), runsMax: 1 })
   const options = { engine: { lanes }, bodyBytesMax: 1, regions: undefined }
-  return listRoutes(options as unknown as AppOptions).map(
+  return listRoutes(options as unknown as AppOptions, new Refusals()).map(
     ([, method, path]) => `${method.toLowerCase()} ${path.replaceAll(/:(\w+)/g, '{$1}')}`,
   )
 }

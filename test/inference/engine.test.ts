@@ -32,7 +32,7 @@ test('admits as many as it may, refuses one more, and admits again when one has 
   )
   first.leave()
   expect(refusal(() => engine.enter())).toBeUndefined()
-  expect([engine.requests, engine.refused]).toEqual([2, 1])
+  expect([engine.requests, engine.refused]).toEqual([2, { requests: 1, bytes: 0 }])
 })
 
 test('holds as many bytes as it may, refuses one more, and holds again when somebody has left', () => {
@@ -45,7 +45,7 @@ test('holds as many bytes as it may, refuses one more, and holds again when some
     'its 1 bytes and the 100 in flight are too many, at most 100',
   )
   first.leave()
-  expect([engine.bytes, engine.refused]).toEqual([40, 1])
+  expect([engine.bytes, engine.refused]).toEqual([40, { requests: 0, bytes: 1 }])
   expect(refusal(() => second.hold(60))).toBeUndefined()
 })
 
