@@ -158,6 +158,10 @@ function describeProvider(name: string, { ort }: OrtBackend): [Finding['verdict'
       ]
 }
 
+/** What the model wishes and the device does not give it. */
+const UNCACHED =
+  'response_cache is true, but the device keeps no answers: set inference.cache_bytes_max above 0'
+
 async function examineModels(
   root: string,
   from: { config: Config; backend: OrtBackend; add: Add },
@@ -165,8 +169,9 @@ async function examineModels(
   const { config, backend, add } = from
   const warmUpMsMax = config.models.warmup_seconds_max * 1000
   const lanes = new Lanes({ backend, clock: systemClock, runsMax: 1 })
+  const repository = new ModelRepository({ root, lanes, queueItemsMax: 1, warmUpMsMax })
   const isRead = await attempt(
-    () => new ModelRepository({ root, lanes, queueItemsMax: 1, warmUpMsMax }).loadAll().then(() => true),
+    () => repository.loadAll().then(() => true),
     (what) => add('models', 'bad', what),
   )
   if (isRead === undefined) return
@@ -181,6 +186,8 @@ async function examineModels(
     const specs = (list: typeof signature.inputs) =>
       list.map((spec) => `${spec.name} ${describeSpec(spec)}`).join(', ')
     add('models', 'good', `${model} ${version}: ${specs(signature.inputs)} → ${specs(signature.outputs)}`)
+    const isUncached = repository.settings(model)?.response_cache && config.inference.cache_bytes_max === 0
+    if (isUncached) add('models', 'note', `${model} ${version}: ${UNCACHED}`)
   }
   await lanes.close()
 }

@@ -10,7 +10,7 @@ type PolicySettings = BatchingSettings['default_queue_policy']
 export function planScheduling(
   settings: ModelSettings,
   queueItemsMax: Config['inference']['queue_items_max'],
-): Pick<LanePlan, 'scheduling' | 'instances'> {
+): Pick<LanePlan, 'scheduling' | 'instances' | 'isCached'> {
   const { batching } = settings
   const policy = (of: PolicySettings | undefined): QueuePolicy => ({
     timeoutMs: (of?.timeout_us ?? 0) / 1000,
@@ -31,5 +31,5 @@ export function planScheduling(
     defaultPolicy: policy(batching?.default_queue_policy),
     policies: new Map(policies.map(([level, of]) => [Number(level), policy(of)])),
   }
-  return { scheduling, instances: settings.instances }
+  return { scheduling, instances: settings.instances, isCached: settings.response_cache }
 }

@@ -5,6 +5,7 @@ import { type AppOptions, createHandler } from '../http/app.ts'
 import { SharedRegions } from '../http/shared-regions.ts'
 import { Engine } from '../inference/engine.ts'
 import { Lanes } from '../inference/lanes.ts'
+import { ResponseCache } from '../inference/response-cache.ts'
 import { systemClock } from '../kit/clock.ts'
 import { logger, setLogLevel } from '../kit/log.ts'
 import { lookAtModels } from '../store/model-changes.ts'
@@ -43,6 +44,7 @@ export async function runServe(options: ServeOptions, print: (line: string) => v
     backend,
     clock: systemClock,
     runsMax: backend.threads,
+    cache: createCache(config),
   })
   const engine = new Engine({
     lanes,
@@ -86,6 +88,10 @@ export async function runServe(options: ServeOptions, print: (line: string) => v
   await lanes.close()
   await backend.stop()
   log.info('app.stopped')
+}
+
+function createCache({ inference }: Config): ResponseCache | undefined {
+  return inference.cache_bytes_max === 0 ? undefined : new ResponseCache(inference.cache_bytes_max)
 }
 
 /** What an earlier process left behind, killed while it loaded, goes. */

@@ -41,6 +41,12 @@ const Config = z.strictObject({
         .default(1024 ** 3),
       /** Requests waiting for one version of a model. */
       queue_items_max: z.int().min(1).max(65_536).default(256),
+      /** What kept answers may come to, of all models with `response_cache` together; 0 keeps none. */
+      cache_bytes_max: z
+        .int()
+        .min(0)
+        .max(2 ** 40)
+        .default(0),
     })
     .prefault({}),
   supervisor: z

@@ -47,6 +47,8 @@ const Fields = z.strictObject({
   batching: BatchingSettings.optional(),
   /** Runs of one version at once; 0 takes one for each run thread. */
   instances: z.int().min(0).max(256).default(0),
+  /** A request that was answered before is answered from memory, within the device's inference.cache_bytes_max. */
+  response_cache: z.boolean().default(false),
   /** What the person who wrote the config believes of the model; checked when it is loaded. */
   inputs: z.array(InputSettings).default([]),
   outputs: z.array(OutputSettings).default([]),

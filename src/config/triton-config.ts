@@ -58,6 +58,9 @@ function readConfig(config: MessageReader, folder: string) {
   const batching = config.message('dynamic_batching')
   const { graphLevel, accelerators } = readOptimization(config.message('optimization'))
   const parameters = readParameters(config)
+  const cache = config.message('response_cache')
+  const isCached = cache?.boolean('enable')
+  cache?.finish()
   const instances = readInstances(config)
   const providers = chooseProviders(config, { instances, accelerators, cuda: parameters.cuda })
   const settings = {
@@ -66,6 +69,7 @@ function readConfig(config: MessageReader, folder: string) {
     max_batch_size: config.integer('max_batch_size'),
     batching: batching === undefined ? undefined : readBatching(batching),
     instances: instances.count,
+    response_cache: isCached,
     inputs: config.messages('input').map(readInput),
     outputs: config.messages('output').map(readOutput),
     warmup: config.messages('model_warmup').map(readWarmup),

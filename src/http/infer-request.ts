@@ -18,6 +18,8 @@ export interface DecodedRequest {
   readonly priority?: number
   /** How long the client will wait, where the model's settings let it say so. 0: as long as it takes. */
   readonly timeoutMs?: number
+  /** Some of its inputs lie in memory that the client may still write to. */
+  readonly isVolatile?: boolean | undefined
 }
 
 const ELEMENTS_MAX = 2 ** 31
@@ -49,6 +51,7 @@ export function decodeInferRequest(
     isBinaryOutput,
     priority: asCount(parameters['priority'], 'priority'),
     timeoutMs: asCount(parameters['timeout'], 'timeout') / 1000,
+    isVolatile: regions === undefined ? undefined : inputs.some(({ bytes }) => regions.holds(bytes)),
   }
 }
 

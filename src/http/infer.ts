@@ -64,8 +64,9 @@ async function inferWith(
   // Once more: while the body came in another version may have taken over, and this one may be on its way out.
   const lane = parts.engine.lanes.find(route.model, route.version)
   const wanted = decoded.outputs?.map(({ name }) => name)
-  const { inputs, priority, timeoutMs } = decoded
-  const result = await lane.infer({ inputs, outputs: wanted, signal: request.signal, priority, timeoutMs })
+  const { inputs, priority, timeoutMs, isVolatile } = decoded
+  const { signal } = request
+  const result = await lane.infer({ inputs, outputs: wanted, signal, priority, timeoutMs, isVolatile })
   let answer: EncodedAnswer
   try {
     const { id, outputs: wants } = decoded

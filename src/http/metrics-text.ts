@@ -15,6 +15,8 @@ export interface Family {
   readonly samples: readonly Sample[]
 }
 
+export const micros = ({ ns }: { ns: number }) => Math.round(ns / 1000)
+
 export function writeFamilies(families: readonly Family[]): string {
   return `${families.map(writeFamily).join('\n')}\n`
 }

@@ -2,11 +2,10 @@ import type { Engine } from '../inference/engine.ts'
 import type { Lane } from '../inference/lane.ts'
 import type { StatisticsSnapshot } from '../inference/statistics.ts'
 import type { HistogramSnapshot } from '../kit/histogram.ts'
+import { cacheFamilies } from './cache-metrics.ts'
 import { type MachineSample, machineFamilies } from './machine-metrics.ts'
-import { type Family, histogramSamples, writeFamilies } from './metrics-text.ts'
+import { type Family, histogramSamples, micros, writeFamilies } from './metrics-text.ts'
 import type { Refusals } from './refusals.ts'
-
-const micros = ({ ns }: { ns: number }) => Math.round(ns / 1000)
 
 /** Triton's names and words, so that dashboards made for it work. One sample for each lane. */
 const LANE_COUNTERS: readonly [name: string, help: string, value: (of: StatisticsSnapshot) => number][] = [
@@ -78,6 +77,7 @@ export function writeMetrics(
   const lanes = engine.lanes.ready()
   return writeFamilies([
     ...laneFamilies(lanes),
+    ...cacheFamilies(lanes, engine.lanes.cache),
     ...serverFamilies(engine),
     ...refusalFamilies(beside.refusals),
     loopFamily(beside.loopDelay),

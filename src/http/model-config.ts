@@ -12,6 +12,7 @@ export interface ConfiguredModel {
   readonly max_batch_size: number
   readonly batching?: ConfiguredBatching | undefined
   readonly instances: number
+  readonly response_cache: boolean
   readonly inputs: readonly { readonly name: string; readonly format: 'none' | 'nhwc' | 'nchw' }[]
   readonly outputs: readonly { readonly name: string; readonly label_file?: string | undefined }[]
   readonly warmup: readonly ConfiguredWarmup[]
@@ -68,6 +69,7 @@ export function modelConfig(lane: Lane, settings: ConfiguredModel) {
     batch_output: [],
     optimization: optimization(settings),
     ...(settings.batching === undefined ? {} : { dynamic_batching: dynamicBatching(settings.batching) }),
+    ...(settings.response_cache ? { response_cache: { enable: true } } : {}),
     instance_group: [instanceGroup(lane, settings)],
     default_model_filename: settings.model_file,
     cc_model_filenames: {},

@@ -1,7 +1,4 @@
 import type { Lane } from '../inference/lane.ts'
-import type { Duration } from '../inference/statistics.ts'
-
-const NOTHING: Duration = { count: 0, ns: 0 }
 
 /**
  * The statistics extension. perf_analyzer reads each of these keys without looking whether it is there, so all of them
@@ -26,8 +23,8 @@ function laneStatistics(lane: Lane) {
       compute_input: statistics.input,
       compute_infer: statistics.infer,
       compute_output: statistics.output,
-      cache_hit: NOTHING,
-      cache_miss: NOTHING,
+      cache_hit: statistics.cacheHit,
+      cache_miss: statistics.cacheMiss,
     },
     response_stats: {},
     batch_stats: statistics.batches.map(({ batchSize, input, infer, output }) => ({

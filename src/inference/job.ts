@@ -11,6 +11,8 @@ export interface LaneRequest {
   readonly priority?: number | undefined
   /** Of the client's own; counts where the model's policy lets it shorten the time. */
   readonly timeoutMs?: number | undefined
+  /** Its bytes may change while it is answered: they lie in memory that a client shares. */
+  readonly isVolatile?: boolean | undefined
 }
 
 export interface LaneResult {
@@ -31,9 +33,9 @@ export interface Job {
   readonly reject: (error: unknown) => void
 }
 
-export function inputBytes(run: RunRequest): number {
+export function inputBytes({ inputs }: Pick<RunRequest, 'inputs'>): number {
   let bytes = 0
-  for (const tensor of run.inputs) bytes += tensor.bytes.byteLength
+  for (const tensor of inputs) bytes += tensor.bytes.byteLength
   return bytes
 }
 

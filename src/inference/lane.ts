@@ -5,7 +5,9 @@ import type { RunRequest, RunResult, Session, Tensor } from '../runtime/backend.
 import { mergeInputs, splitOutputs } from './batch-tensors.ts'
 import { checkInputs, chooseOutputs } from './check.ts'
 import { inputBytes, type Job, keyOf, type LaneRequest, type LaneResult, reasonOf, timeoutOf } from './job.ts'
+import { LaneCache } from './lane-cache.ts'
 import { LaneQueue } from './queue.ts'
+import type { ResponseCache } from './response-cache.ts'
 import { RunPlace } from './run-place.ts'
 import { chooseBatch, policyOf, type Scheduling } from './scheduling.ts'
 import { type FailureReason, Statistics, type StatisticsSnapshot } from './statistics.ts'
@@ -20,6 +22,8 @@ export interface LaneOptions {
   readonly runsMax: number
   /** False for sessions on a GPU, whose runs must never hold up the main thread. */
   readonly mayRunInline: boolean
+  /** Where its answers are kept; without it each request is run. */
+  readonly cache?: ResponseCache | undefined
 }
 
 /** One version of one model being served: its queue, its session, and how many run at once. */
@@ -36,6 +40,7 @@ export class Lane {
   /** Items that the model insists on in its first dimension; 0 when any number will do. */
   readonly #staticBatch: number
   readonly #allOutputs: readonly string[]
+  readonly #cache: LaneCache | undefined
   #running = 0
   /** Results that were handed out and not released yet. */
   #unreleased = 0
@@ -55,6 +60,7 @@ export class Lane {
     this.#allOutputs = options.session.signature.outputs.map(({ name }) => name)
     const first = options.session.signature.inputs[0]?.shape?.[0] ?? -1
     this.#staticBatch = options.scheduling.batchSizeMax > 0 && first > 0 ? first : 0
+    this.#cache = this.#createCache()
   }
 
   get queued(): number {
@@ -66,12 +72,17 @@ export class Lane {
     return this.#options.scheduling.batchSizeMax
   }
 
+  /** Whether a request that was answered before is answered without a run. */
+  get isCached(): boolean {
+    return this.#cache !== undefined
+  }
+
   get statistics(): StatisticsSnapshot {
     return this.#statistics.snapshot
   }
 
   infer(request: LaneRequest): Promise<LaneResult> {
-    const answer = this.#answer(request)
+    const answer = this.#cache?.answer(request, () => this.#answer(request)) ?? this.#answer(request)
     if (!this.#options.scheduling.preserveOrdering) return answer
     // It may fail long before its turn: until then nobody listens, and that would end the process.
     answer.catch(() => undefined)
@@ -105,6 +116,7 @@ export class Lane {
     this.#isDraining = true
     if (!this.#isEmpty) await new Promise<void>((empty) => (this.#onEmpty = empty))
     await this.session.close()
+    this.#cache?.close()
   }
 
   #enqueue(request: LaneRequest, run: RunRequest, arrivedMs: number): Promise<LaneResult> {
@@ -290,6 +302,12 @@ export class Lane {
 
   #isInline(run: RunRequest): boolean {
     return this.#options.mayRunInline && this.#place.isInline(inputBytes(run))
+  }
+
+  #createCache(): LaneCache | undefined {
+    const { cache, clock } = this.#options
+    if (cache === undefined) return undefined
+    return new LaneCache({ cache, clock, statistics: this.#statistics, allOutputs: this.#allOutputs })
   }
 
   #chooseOutputs(wanted: readonly string[]): string[] {

@@ -3,6 +3,7 @@ import { type Logger, logger } from '../kit/log.ts'
 import type { Lane } from './lane.ts'
 import { type LaneStatus, LaneTable } from './lane-table.ts'
 import { type LanePlan, type Opening, openLane } from './open-lane.ts'
+import type { ResponseCache } from './response-cache.ts'
 
 /** All lanes of this process, and what became of the versions that have none. */
 export class Lanes {
@@ -14,6 +15,11 @@ export class Lanes {
 
   constructor(options: Opening) {
     this.#options = options
+  }
+
+  /** Of all lanes that keep their answers; undefined where none may. */
+  get cache(): ResponseCache | undefined {
+    return this.#options.cache
   }
 
   /** Makes a version known that cannot be loaded, so that the index can say why. */

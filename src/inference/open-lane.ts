@@ -1,8 +1,10 @@
 import type { Clock } from '../kit/clock.ts'
 import { EdgeError } from '../kit/errors.ts'
+import { logger } from '../kit/log.ts'
 import type { Backend, ModelSource, Session, SessionOptions, Signature } from '../runtime/backend.ts'
 import { DATATYPES } from '../runtime/datatypes.ts'
 import { Lane } from './lane.ts'
+import type { ResponseCache } from './response-cache.ts'
 import type { Scheduling } from './scheduling.ts'
 import { type WarmUp, warmUp } from './warm-up.ts'
 
@@ -14,6 +16,8 @@ export interface LanePlan {
   readonly scheduling: Scheduling
   /** Runs of this version at once; 0 leaves it to the number of threads. */
   readonly instances: number
+  /** Answers are kept, where the process has room for that. */
+  readonly isCached?: boolean
   /** What the model's config says of the model and the model does not: empty when they agree. */
   readonly check: (session: Session) => readonly string[]
   readonly warmUp: WarmUp
@@ -23,6 +27,8 @@ export interface Opening {
   readonly backend: Backend
   readonly clock: Clock
   readonly runsMax: number
+  /** Without it no answers are kept, whatever a model wishes. */
+  readonly cache?: ResponseCache | undefined
 }
 
 /** Loads a version into a lane that is warm and ready to serve, or says why that cannot be. */
@@ -45,9 +51,9 @@ export async function openLane(
   }
 }
 
-/** A run for itself alone: nobody else comes that it could be put together with. */
+/** A run for itself alone: nobody else comes that it could be put together with, and what was answered is run again. */
 function withoutWaiting(plan: LanePlan): LanePlan {
-  return { ...plan, scheduling: { ...plan.scheduling, isDynamic: false } }
+  return { ...plan, isCached: false, scheduling: { ...plan.scheduling, isDynamic: false } }
 }
 
 function checkPlan(plan: LanePlan, session: Session): void {
@@ -61,8 +67,9 @@ function checkPlan(plan: LanePlan, session: Session): void {
   throw new EdgeError('model_invalid', `Cannot serve "${plan.session.id}": ${problems.join('; ')}`)
 }
 
-function createLane(plan: LanePlan, session: Session, { clock, runsMax }: Opening): Lane {
+function createLane(plan: LanePlan, session: Session, opening: Opening): Lane {
   const { model, version, scheduling } = plan
+  const { clock, runsMax } = opening
   return new Lane({
     model,
     version,
@@ -71,7 +78,15 @@ function createLane(plan: LanePlan, session: Session, { clock, runsMax }: Openin
     scheduling,
     runsMax: plan.instances === 0 ? runsMax : plan.instances,
     mayRunInline: plan.session.providers.every(({ name }) => name === 'cpu'),
+    cache: plan.isCached ? cacheFor(plan, opening) : undefined,
   })
+}
+
+function cacheFor({ model, version }: LanePlan, { cache }: Opening): ResponseCache | undefined {
+  const reason = 'the model has response_cache, but inference.cache_bytes_max is 0: each request is run'
+  if (cache === undefined)
+    logger('inference').warn('inference.response_cache_off', { model, version, reason })
+  return cache
 }
 
 /** A model without a tensor to answer could never answer. */

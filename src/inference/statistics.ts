@@ -5,7 +5,7 @@ const BOUNDS_US = [50, 100, 250, 500, 1e3, 2.5e3, 5e3, 1e4, 2.5e4, 5e4, 1e5, 2.5
 const BOUNDS_BATCH = [1, 2, 4, 8, 16, 32, 64, 128]
 
 /** Count and sum, as Triton's statistics extension gives them. */
-export interface Duration {
+interface Duration {
   readonly count: number
   readonly ns: number
 }
@@ -42,6 +42,8 @@ export class Statistics {
   readonly #input = new Sum()
   readonly #infer = new Sum()
   readonly #output = new Sum()
+  readonly #cacheHit = new Sum()
+  readonly #cacheMiss = new Sum()
   readonly #batches = new Map<number, { input: Sum; infer: Sum; output: Sum }>()
   readonly #failures: Record<FailureReason, number> = { REJECTED: 0, CANCELED: 0, BACKEND: 0, OTHER: 0 }
   readonly #histograms = {
@@ -80,6 +82,21 @@ export class Statistics {
     batch.output.add(times.outputMs)
   }
 
+  /** One request answered without a run. As in Triton it has waited, for no time, and was no inference. */
+  hit(tookMs: number, nowMs: number): void {
+    this.#success.add(tookMs)
+    this.#queue.add(0)
+    this.#cacheHit.add(tookMs)
+    this.#histograms.request.add(tookMs * 1000)
+    this.#histograms.queue.add(0)
+    this.#lastInferenceMs = nowMs
+  }
+
+  /** Looking for an answer that was not there, and keeping the one that was made. */
+  miss(tookMs: number): void {
+    this.#cacheMiss.add(tookMs)
+  }
+
   fail(reason: FailureReason, tookMs: number): void {
     this.#fail.add(tookMs)
     this.#failures[reason] += 1
@@ -96,6 +113,8 @@ export class Statistics {
       input: this.#input.duration,
       infer: this.#infer.duration,
       output: this.#output.duration,
+      cacheHit: this.#cacheHit.duration,
+      cacheMiss: this.#cacheMiss.duration,
       failures: { ...this.#failures },
       histograms: {
         request: this.#histograms.request.snapshot,

@@ -20,6 +20,7 @@ test('without a file everything has its default, and so with an empty one', () =
     model_file: 'model.onnx',
     max_batch_size: 0,
     instances: 0,
+    response_cache: false,
     inputs: [],
     outputs: [],
     warmup: [],

@@ -74,7 +74,7 @@ test('one that says much', () => {
     instance_group [ { count: 2 kind: KIND_CPU }, { count: 1 kind: KIND_CPU } ]
     optimization { graph { level: 1 } input_pinned_memory { enable: true } priority: PRIORITY_DEFAULT }
     model_transaction_policy { decoupled: false }
-    response_cache { enable: false }
+    response_cache { enable: true }
     ${parameter('intra_op_thread_count', '4')}
     ${parameter('execution_mode', '1')}
     ${parameter('enable_mem_arena', 'False')}
@@ -89,6 +89,7 @@ test('one that says much', () => {
     version_policy: { latest: 2 },
     max_batch_size: 16,
     instances: 3,
+    response_cache: true,
     batching: {
       preferred_batch_sizes: [4, 8],
       queue_delay_us_max: 100,
@@ -255,7 +256,6 @@ describe('what cannot be had is refused, with what can instead', () => {
     ['metric_tags { key: "a" value: "b" }', 'metric_tags: is not supported: '],
     ['cc_model_filenames { key: "7.5" value: "b" }', 'cc_model_filenames: is not supported: '],
     ['batch_input [{ }]', 'batch_input: is not supported: '],
-    ['response_cache { enable: true }', 'response_cache.enable: cannot be true: '],
     ['model_transaction_policy { decoupled: True }', 'model_transaction_policy.decoupled: cannot be true: '],
     ['instance_group { rate_limiter { priority: 1 } }', 'instance_group.rate_limiter: is not supported: '],
     ['instance_group { passive: true }', 'instance_group.passive: cannot be true: '],

@@ -194,7 +194,12 @@ describe('dynamic_batching', () => {
     })
   })
 
-  test('is not there when it is not, as sequence_batching and response_cache never are', () => {
+  test('of kept answers is there when it is on', () => {
+    expect(configOf('response_cache { enable: true }')).toMatchObject({ response_cache: { enable: true } })
+    expect(configOf('response_cache { enable: false }')).not.toHaveProperty('response_cache')
+  })
+
+  test('is not there when it is not, as sequence_batching never is', () => {
     const absent = ['dynamic_batching', 'sequence_batching', 'ensemble_scheduling', 'response_cache']
     expect(Object.keys(configOf('')).filter((key) => absent.includes(key))).toEqual([])
   })

@@ -1,6 +1,7 @@
 /** The shared memory extensions, answered by the app itself. */
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
 import { rm } from 'node:fs/promises'
+import { decodeInferRequest } from '../../src/http/infer-request.ts'
 import { SharedRegions } from '../../src/http/shared-regions.ts'
 import { setLogLevel } from '../../src/kit/log.ts'
 import { echoRequest, stageApp } from '../kit/app-stage.ts'
@@ -169,6 +170,16 @@ describe('while it is off', () => {
     expect(await extensions()).not.toContain('system_shared_memory')
     expect(await extensions(new SharedRegions())).toContain('system_shared_memory')
   })
+})
+
+test('a request whose inputs lie there is known as one that may change while it is answered', () => {
+  const regions = new SharedRegions()
+  regions.register('r', { key: KEY, byte_size: 8 })
+  const decode = (body: object) =>
+    decodeInferRequest(new Uint8Array(Buffer.from(JSON.stringify(body))).buffer, null, regions).isVolatile
+  expect(decode({ inputs: [input(shared('r', 4), 4)] })).toBe(true)
+  expect(decode(echoRequest([1, 2]))).toBe(false)
+  regions.unregister()
 })
 
 test("of CUDA's there is nothing to use, and nothing left to unregister", async () => {

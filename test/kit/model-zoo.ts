@@ -57,14 +57,14 @@ export function stringIdentity(): Uint8Array<ArrayBuffer> {
   return identity('STRING')
 }
 
-/** OUTPUT0 = INPUT0 + BIAS, where BIAS may be left out: it is then 0.5 everywhere. */
-export function optionalInput(): Uint8Array<ArrayBuffer> {
+/** OUTPUT0 = INPUT0 + BIAS, where BIAS may be left out: it is then the same everywhere. */
+export function optionalInput(bias = 0.5): Uint8Array<ArrayBuffer> {
   return encodeModel({
     name: 'optional_input',
     nodes: [node('Add', ['INPUT0', 'BIAS'], ['OUTPUT0'])],
     inputs: [tensor('INPUT0', 'FLOAT', ['n']), tensor('BIAS', 'FLOAT', [1])],
     outputs: [tensor('OUTPUT0', 'FLOAT', ['n'])],
-    initializers: [{ name: 'BIAS', dataType: ELEMENT_TYPES.FLOAT, dims: [1], floatData: [0.5] }],
+    initializers: [{ name: 'BIAS', dataType: ELEMENT_TYPES.FLOAT, dims: [1], floatData: [bias] }],
   })
 }
 

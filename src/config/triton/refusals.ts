@@ -16,9 +16,6 @@ const REFUSED: Readonly<Record<string, string>> = {
 /** Settings of the whole model that are refused, however they are set. */
 export function refuseImpossible(config: MessageReader): void {
   refuseAll(config, REFUSED)
-  const cache = config.message('response_cache')
-  if (cache !== undefined) refuseTrue(cache, { enable: 'answers are not kept; each request is run' })
-  cache?.finish()
   const policy = config.message('model_transaction_policy')
   if (policy !== undefined) refuseTrue(policy, { decoupled: 'a request has one answer' })
   policy?.finish()
