@@ -94,6 +94,11 @@ export class ModelRepository implements ModelControl {
     if (this.#sentNames.has(model)) void Promise.all(gone).then(() => this.#forgetSent(model))
   }
 
+  async label(model: string, labels: Readonly<Record<string, string | null>>) {
+    this.#lanes.moveLabels(model, labels)
+    return this.#lanes.labels(model)
+  }
+
   /** Files in a request are a repository of their own, which is there while it is loaded. */
   async #loadSent(
     model: string,
@@ -138,7 +143,8 @@ export class ModelRepository implements ModelControl {
     // A request may come for the first version while the next one is loading.
     if (this.#lanes.ready(folder.name).length === 0) this.#described.set(folder.name, described)
     const there = new Map(folder.versions.map((version) => [version.version, version]))
-    const chosen = chooseVersions(settings.version_policy, [...there.keys()])
+    const labelled = { ...this.#lanes.labels(folder.name), ...settings.version_labels }
+    const chosen = chooseVersions(settings.version_policy, [...there.keys()], Object.values(labelled))
     const statuses: LaneStatus[] = []
     for (const version of chosen) {
       const path = there.get(version)?.path ?? ''
@@ -147,10 +153,13 @@ export class ModelRepository implements ModelControl {
       else statuses.push(this.#lanes.note(folder.name, version, file.problem))
     }
     if (statuses.some(isLoaded)) this.#described.set(folder.name, described)
+    const problem = this.#moveLabels(folder.name, settings)
     // What serves is let go only for something that does.
-    if (statuses.every(({ state }) => state === 'READY')) this.#unloadOthers(folder.name, chosen)
+    const isWhole = problem === undefined && statuses.every(({ state }) => state === 'READY')
+    if (isWhole) this.#unloadOthers(folder.name, chosen)
     this.#forgetGone(folder.name, there)
-    return [...statuses, ...this.#noteMissing(folder.name, settings, there)]
+    const labels = problem === undefined ? [] : [this.#lanes.note(folder.name, '', problem)]
+    return [...statuses, ...this.#noteMissing(folder.name, settings, there), ...labels]
   }
 
   async #loadVersion(
@@ -186,18 +195,30 @@ export class ModelRepository implements ModelControl {
 
   #noteMissing(
     model: string,
-    { version_policy: policy }: ModelSettings,
+    { version_policy: policy, version_labels: labels }: ModelSettings,
     there: ReadonlyMap<string, unknown>,
   ): LaneStatus[] {
-    if (!Array.isArray(policy)) return []
-    const missing = policy.filter((version) => !there.has(version))
-    return missing.map((version) =>
+    const named = new Map(Object.values(labels).map((version) => [version, 'version_labels']))
+    for (const version of Array.isArray(policy) ? policy : []) named.set(version, 'version_policy')
+    const missing = [...named].filter(([version]) => !there.has(version))
+    return missing.map(([version, by]) =>
       this.#lanes.note(
         model,
         version,
-        `Cannot serve version ${version}: version_policy names it, there is no such folder`,
+        `Cannot serve version ${version}: ${by} names it, there is no such folder`,
       ),
     )
+  }
+
+  /** All labels of the config at once, before anything that they pointed at is let go. They stay where one cannot. */
+  #moveLabels(model: string, { version_labels: labels }: ModelSettings): string | undefined {
+    if (Object.keys(labels).length === 0) return undefined
+    try {
+      this.#lanes.moveLabels(model, labels)
+      return undefined
+    } catch (error) {
+      return messageOf(error)
+    }
   }
 }
 

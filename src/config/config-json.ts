@@ -8,7 +8,14 @@ const FIELDS_MAX = 10_000
 const DEPTH_MAX = 64
 
 /** Maps of Triton's `ModelConfig`: their keys are the user's, and an entry is a message of a key and a value. */
-const MAPS = new Set(['parameters', 'priority_queue_policy', 'metric_tags', 'cc_model_filenames', 'inputs'])
+const MAPS = new Set([
+  'parameters',
+  'priority_queue_policy',
+  'metric_tags',
+  'cc_model_filenames',
+  'inputs',
+  'version_labels',
+])
 
 /** JSON has no lines here, and a field in it no place. */
 const NOWHERE = { line: 0, column: 0 }

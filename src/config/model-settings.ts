@@ -26,6 +26,9 @@ const OutputSettings = TensorSettings.extend({
   label_file: z.string().optional(),
 })
 
+/** Stands in URLs where a version can. */
+const LABEL = /^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$/
+
 /** A model's `config.toml` or `config.pbtxt`, complete. Without a file everything has its default. */
 const Fields = z.strictObject({
   /** "latest" is the newest one, or { latest = 2 } the two newest; "all"; or the versions by name. */
@@ -36,6 +39,8 @@ const Fields = z.strictObject({
       z.array(z.string().min(1)).min(1),
     ])
     .default('latest'),
+  /** Names like "stable" and "canary" for versions, which are served whatever the policy says. */
+  version_labels: z.record(z.string().regex(LABEL), z.string().min(1)).default({}),
   /** The file in a version's folder. */
   model_file: z
     .string()

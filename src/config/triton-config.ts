@@ -8,7 +8,7 @@ import { readBatching } from './triton/batching.ts'
 import { readInstances } from './triton/instances.ts'
 import { readOptimization } from './triton/optimization.ts'
 import { readParameters } from './triton/parameters.ts'
-import { MessageReader, Problems } from './triton/reader.ts'
+import { MessageReader, Problems, textKey } from './triton/reader.ts'
 import { refuseImpossible } from './triton/refusals.ts'
 import { readInput, readOutput } from './triton/tensors.ts'
 import { readWarmup } from './triton/warmup.ts'
@@ -65,6 +65,7 @@ function readConfig(config: MessageReader, folder: string) {
   const providers = chooseProviders(config, { instances, accelerators, cuda: parameters.cuda })
   const settings = {
     version_policy: readVersionPolicy(config.message('version_policy')),
+    version_labels: readVersionLabels(config),
     model_file: config.text('default_model_filename') || undefined,
     max_batch_size: config.integer('max_batch_size'),
     batching: batching === undefined ? undefined : readBatching(batching),
@@ -99,6 +100,13 @@ function checkIdentity(config: MessageReader, folder: string): void {
     if (value === expected) continue
     config.refuse(field, `is "${value}", expected "${expected}": only ONNX models are served`)
   }
+}
+
+/** As TensorFlow Serving has them in its model config; Triton has none. */
+function readVersionLabels(config: MessageReader) {
+  const value = (entry: MessageReader) => entry.integer('value', { min: 1, max: Number.MAX_SAFE_INTEGER })
+  const labels = config.entries('version_labels', { key: textKey, value })
+  return Object.fromEntries([...labels].map(([label, version]) => [label, String(version)]))
 }
 
 function readVersionPolicy(policy: MessageReader | undefined) {

@@ -13,7 +13,7 @@ import { writeMetrics } from './metrics.ts'
 import { answerConfig, type ConfiguredModel } from './model-config.ts'
 import { listModels } from './model-list.ts'
 import { Refusals } from './refusals.ts'
-import { answerIndex, answerLoad, answerUnload, type ModelControl } from './repository.ts'
+import { answerIndex, answerLabels, answerLoad, answerUnload, type ModelControl } from './repository.ts'
 import { type ApiGroup, createGuards, type Guard, type Restriction } from './restrictions.ts'
 import type { Handler, Method, Route } from './route.ts'
 import { settingsRoutes } from './settings-routes.ts'
@@ -69,11 +69,17 @@ export function listRoutes(options: AppOptions, refusals: Refusals): Route[] {
       '/v2/repository/models/:model/unload',
       (c) => answerUnload(c, control, bodyBytesMax),
     ],
+    [
+      'model-repository',
+      'POST',
+      '/v2/repository/models/:model/labels',
+      (c) => answerLabels(c, control, bodyBytesMax),
+    ],
     ['statistics', 'GET', '/v2/models/stats', (c) => c.json(modelStatistics(lanes.ready()))],
     ...withVersion(['statistics', 'GET', '/v2/models/:model', '/stats'], (c) => {
       const { model, version } = named(c)
-      lanes.find(model, version)
-      return c.json(modelStatistics(lanes.ready(model, version)))
+      const lane = lanes.find(model, version)
+      return c.json(modelStatistics(version === undefined ? lanes.ready(model) : [lane]))
     }),
     ['metadata', 'GET', '/v2/models', (c) => c.json(listModels(lanes.index()))],
     ['metrics', 'GET', '/metrics', () => metricsResponse(options, refusals)],
@@ -81,8 +87,9 @@ export function listRoutes(options: AppOptions, refusals: Refusals): Route[] {
     ...withVersion(['metadata', 'GET', '/v2/models/:model', ''], (c) => {
       const { model, version } = named(c)
       const lane = lanes.find(model, version)
-      const versions = version === undefined ? lanes.versions(model) : [version]
-      return c.json(modelMetadata(lane, { versions, client: options.clientHints(model) }))
+      const versions = version === undefined ? lanes.versions(model) : [lane.version]
+      const more = { versions, labels: lanes.labels(model), client: options.clientHints(model) }
+      return c.json(modelMetadata(lane, more))
     }),
     ...withVersion(['model-config', 'GET', '/v2/models/:model', '/config'], (c) =>
       answerConfig(c, lanes, options),

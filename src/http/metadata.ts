@@ -23,7 +23,10 @@ export function serverMetadata(server: {
 }
 
 /** `properties` is the protocol's place for what a server adds; `client` there tells `limpet infer` how to ask. */
-export function modelMetadata(lane: Lane, more: { versions: readonly string[]; client: unknown }) {
+export function modelMetadata(
+  lane: Lane,
+  more: { versions: readonly string[]; labels: Readonly<Record<string, string>>; client: unknown },
+) {
   const { signature, metadata } = lane.session
   const describe = (spec: TensorSpec) => tensorMetadata(spec, lane.batchSizeMax > 0)
   return {
@@ -33,6 +36,7 @@ export function modelMetadata(lane: Lane, more: { versions: readonly string[]; c
     inputs: signature.inputs.map(describe),
     outputs: signature.outputs.map(describe),
     properties: {
+      ...(Object.keys(more.labels).length === 0 ? {} : { labels: more.labels }),
       ...(more.client === undefined ? {} : { client: more.client }),
       ...(Object.keys(metadata.custom).length === 0 ? {} : { onnx: metadata.custom }),
       providers: lane.session.providers,

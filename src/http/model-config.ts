@@ -8,6 +8,7 @@ import { type ConfiguredWarmup, dataType, warmupConfig } from './warmup-config.t
 /** What the config answer takes from a model's settings, under their names. */
 export interface ConfiguredModel {
   readonly version_policy: 'latest' | 'all' | { readonly latest: number } | readonly string[]
+  readonly version_labels: Readonly<Record<string, string>>
   readonly model_file: string
   readonly max_batch_size: number
   readonly batching?: ConfiguredBatching | undefined
@@ -62,6 +63,7 @@ export function modelConfig(lane: Lane, settings: ConfiguredModel) {
     backend: 'onnxruntime',
     runtime: '',
     version_policy: versionPolicy(settings.version_policy),
+    ...versionLabels(settings.version_labels),
     max_batch_size: settings.max_batch_size,
     input: signature.inputs.map((spec) => inputConfig(spec, settings, hasBatch)),
     output: signature.outputs.map((spec) => outputConfig(spec, settings, hasBatch)),
@@ -87,8 +89,17 @@ function versionPolicy(policy: ConfiguredModel['version_policy']) {
   if (policy === 'all') return { all: {} }
   if (policy === 'latest') return { latest: { num_versions: 1 } }
   if ('latest' in policy) return { latest: { num_versions: policy.latest } }
-  const toNumber = (version: string) => (/^[1-9]\d{0,14}$/.test(version) ? Number(version) : version)
   return { specific: { versions: policy.map(toNumber) } }
+}
+
+/** Not Triton's: there where it is set. */
+function versionLabels(labels: ConfiguredModel['version_labels']) {
+  const entries = Object.entries(labels).map(([label, version]) => [label, toNumber(version)])
+  return entries.length === 0 ? {} : { version_labels: Object.fromEntries(entries) }
+}
+
+function toNumber(version: string): number | string {
+  return /^[1-9]\d{0,14}$/.test(version) ? Number(version) : version
 }
 
 function inputConfig(spec: TensorSpec, settings: ConfiguredModel, hasBatch: boolean) {

@@ -110,6 +110,12 @@ const CONTROL: Readonly<Record<string, RouteText>> = {
     answer: undefined,
     errors: BODY,
   },
+  'POST /v2/repository/models/:model/labels': {
+    summary: 'Point labels like "stable" at versions that are ready; null takes one away',
+    body: { schema: 'Labels', isRequired: true },
+    answer: { schema: 'Labels' },
+    errors: [...BODY, 'model_unknown'],
+  },
   ...settings('/v2/logging', { what: 'what is logged', schema: 'LogSettings', errors: [] }),
   ...settings('/v2/trace/setting', {
     what: 'the trace settings',

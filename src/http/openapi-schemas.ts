@@ -188,6 +188,7 @@ const CONTROL: Json = {
   ),
   LoadRequest: objectSchema({ parameters: PARAMETERS }, []),
   UnloadRequest: objectSchema({ parameters: objectSchema({ unload_dependents: BOOLEAN }, []) }, []),
+  Labels: objectSchema({ labels: { type: 'object' } }),
   LogSettings: objectSchema(
     {
       log_file: STRING,

@@ -2,7 +2,7 @@ import type { Context } from 'hono'
 import type { Engine } from '../inference/engine.ts'
 import type { LaneStatus } from '../inference/lane-table.ts'
 import { EdgeError } from '../kit/errors.ts'
-import { asObject, type Json } from './fields.ts'
+import { asObject, type Json, show } from './fields.ts'
 import { readJsonObject } from './json-body.ts'
 import { type LoadParameters, readLoadParameters } from './load-parameters.ts'
 
@@ -13,6 +13,11 @@ export interface ModelControl {
    * the outcome of each version.
    */
   load(model: string, instead?: LoadParameters): Promise<readonly LaneStatus[]>
+  /** Points labels at versions that are ready, all of them or none; null takes one away. What the labels are then. */
+  label(
+    model: string,
+    labels: Readonly<Record<string, string | null>>,
+  ): Promise<Readonly<Record<string, string>>>
   /** Resolves when the versions take no more requests; those inside are still answered. */
   unload(model: string): Promise<void>
 }
@@ -62,6 +67,30 @@ export async function answerUnload(
   }
   await control.unload(model)
   return new Response(null, { status: 200 })
+}
+
+const LABEL = /^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$/
+
+/** Moves labels like "stable" from version to version: `{"labels": {"stable": "2", "old": null}}`. */
+export async function answerLabels(
+  c: Context,
+  control: ModelControl,
+  bodyBytesMax: number,
+): Promise<Response> {
+  const model = c.req.param('model') ?? ''
+  const { labels, ...more } = await readJsonObject(c.req.raw, bodyBytesMax)
+  const [unknown] = Object.keys(more)
+  if (unknown !== undefined) throw refuseLabels(model, `"${unknown}" is unknown, expected "labels" alone`)
+  const wanted = Object.entries(asObject(labels, '"labels"')).map(([label, version]) => {
+    if (!LABEL.test(label)) throw refuseLabels(model, `label ${show(label)} has to match ${LABEL.source}`)
+    if (version === null || typeof version === 'string') return [label, version] as const
+    throw refuseLabels(model, `label "${label}" is ${show(version)}, expected a version in quotes or null`)
+  })
+  return c.json({ labels: await control.label(model, Object.fromEntries(wanted)) })
+}
+
+function refuseLabels(model: string, what: string): EdgeError {
+  return new EdgeError('input_invalid', `Cannot label "${model}": ${what}`)
 }
 
 function indexItem({ model, version, state, reason }: LaneStatus) {

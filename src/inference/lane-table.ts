@@ -18,10 +18,14 @@ interface Entry {
   readonly lane: Lane | undefined
 }
 
+const LABELS_MAX = 64
+
 interface Model {
   readonly entries: Map<string, Entry>
   /** Of the ready ones; kept, because every request without a version asks for it. */
   latest: Lane | undefined
+  /** Label → version. */
+  labels: ReadonlyMap<string, string>
 }
 
 /** Every version that is known, with its lane where it has one. Nothing here waits: a change is whole when it returns. */
@@ -29,7 +33,11 @@ export class LaneTable {
   readonly #models = new Map<string, Model>()
 
   set(status: LaneStatus, lane: Lane | undefined): void {
-    const model: Model = this.#models.get(status.model) ?? { entries: new Map(), latest: undefined }
+    const model: Model = this.#models.get(status.model) ?? {
+      entries: new Map(),
+      latest: undefined,
+      labels: new Map(),
+    }
     model.entries.set(status.version, { status, lane })
     const latest = readyVersions(model).at(-1)
     model.latest = latest === undefined ? undefined : model.entries.get(latest)?.lane
@@ -38,9 +46,11 @@ export class LaneTable {
 
   /** Takes back what is known of a version without a lane. */
   forget(model: string, version: string): void {
-    const entries = this.#models.get(model)?.entries
-    if (entries?.get(version)?.lane === undefined) entries?.delete(version)
-    if (entries?.size === 0) this.#models.delete(model)
+    const known = this.#models.get(model)
+    if (known === undefined || known.entries.get(version)?.lane !== undefined) return
+    known.entries.delete(version)
+    known.labels = new Map([...known.labels].filter(([, of]) => of !== version))
+    if (known.entries.size === 0) this.#models.delete(model)
   }
 
   lane(model: string, version: string): Lane | undefined {
@@ -52,14 +62,37 @@ export class LaneTable {
     return entry?.status ?? { model, version, state: 'UNKNOWN', reason: 'not known' }
   }
 
-  /** The lane of a version, of the latest ready one when none is named. */
+  /** Label → version, by label. */
+  labels(model: string): Readonly<Record<string, string>> {
+    const labels = [...(this.#models.get(model)?.labels ?? [])]
+    return Object.fromEntries(labels.sort(([a], [b]) => compareVersions(a, b)))
+  }
+
+  /** Moves all of these labels at once, or none: each may only point at a version that is ready. Null takes one away. */
+  moveLabels(model: string, labels: Readonly<Record<string, string | null>>): void {
+    const known = this.#models.get(model)
+    if (known === undefined) throw unknownModel(model)
+    const moved = new Map(known.labels)
+    for (const [label, version] of Object.entries(labels)) {
+      if (version === null) moved.delete(label)
+      else if (known.entries.get(version)?.lane !== undefined) moved.set(label, version)
+      else throw notReady(label, this.status(model, version))
+    }
+    if (moved.size > LABELS_MAX) {
+      throw new EdgeError(
+        'input_invalid',
+        `Cannot label "${model}": ${moved.size} labels, at most ${LABELS_MAX}`,
+      )
+    }
+    known.labels = moved
+  }
+
+  /** The lane of a version or, where no version has that name, of a label; of the latest ready one when none is named. */
   find(name: string, version: string | undefined): Lane {
     const model = this.#models.get(name)
-    if (model === undefined) {
-      throw new EdgeError('model_unknown', `Request for unknown model: '${name}' is not found`)
-    }
+    if (model === undefined) throw unknownModel(name)
     if (version === undefined && model.latest !== undefined) return model.latest
-    const wanted = version ?? latestVersion(model.entries.keys()) ?? ''
+    const wanted = versionOf(model, version ?? latestVersion(model.entries.keys()) ?? '')
     const entry = model.entries.get(wanted)
     if (entry === undefined) {
       const known = [...model.entries.keys()].sort(compareVersions).join(', ')
@@ -72,6 +105,12 @@ export class LaneTable {
     const { state, reason } = entry.status
     const id = wanted === '' ? name : `${name}/${wanted}`
     throw new EdgeError('model_unavailable', `Cannot infer with "${id}": it is ${state}: ${reason}`)
+  }
+
+  isReady(name: string, version: string | undefined): boolean {
+    const model = this.#models.get(name)
+    if (model === undefined || version === undefined) return model?.latest !== undefined
+    return model.entries.get(versionOf(model, version))?.lane !== undefined
   }
 
   /** Ready versions of a model, oldest first. */
@@ -100,6 +139,22 @@ export class LaneTable {
   clear(): void {
     this.#models.clear()
   }
+}
+
+/** A label is only looked for where no version has that name. */
+function versionOf({ entries, labels }: Model, wanted: string): string {
+  return entries.has(wanted) ? wanted : (labels.get(wanted) ?? wanted)
+}
+
+function unknownModel(name: string): EdgeError {
+  return new EdgeError('model_unknown', `Request for unknown model: '${name}' is not found`)
+}
+
+function notReady(label: string, { model, version, state, reason }: LaneStatus): EdgeError {
+  return new EdgeError(
+    'input_invalid',
+    `Cannot point label "${label}" of "${model}" at version ${version}: it is ${state}${reason === '' ? '' : `: ${reason}`}, expected a version that is READY`,
+  )
 }
 
 function readyVersions(model: Model | undefined): string[] {

@@ -106,7 +106,18 @@ export class Lanes {
     this.#log.info('inference.lane_unloaded', { model, version })
   }
 
-  /** The lane of a version, of the latest ready one when none is named. */
+  /** Label → version. */
+  labels(model: string): Readonly<Record<string, string>> {
+    return this.#table.labels(model)
+  }
+
+  /** Moves all of these labels at once, or none: each may only point at a version that is ready. Null takes one away. */
+  moveLabels(model: string, labels: Readonly<Record<string, string | null>>): void {
+    this.#table.moveLabels(model, labels)
+    this.#log.info('inference.labels_moved', { model, labels: this.#table.labels(model) })
+  }
+
+  /** The lane of a version or, where no version has that name, of a label; of the latest ready one when none is named. */
   find(model: string, version: string | undefined): Lane {
     return this.#table.find(model, version)
   }
@@ -117,8 +128,7 @@ export class Lanes {
   }
 
   isReady(model: string, version: string | undefined): boolean {
-    const versions = this.versions(model)
-    return version === undefined ? versions.length > 0 : versions.includes(version)
+    return this.#table.isReady(model, version)
   }
 
   /** The lanes that serve, by name and version; of one model, or of one version of it, when named. */

@@ -29,9 +29,18 @@ export function latestVersion(versions: Iterable<string>): string | undefined {
   return [...versions].sort(compareVersions).at(-1)
 }
 
-/** The versions to load out of those that are there, oldest first. */
-export function chooseVersions(policy: VersionPolicy, there: readonly string[]): string[] {
+/** The versions to load out of those that are there, oldest first: what the policy says, and what has a label. */
+export function chooseVersions(
+  policy: VersionPolicy,
+  there: readonly string[],
+  labelled: readonly string[] = [],
+): string[] {
   const sorted = [...there].sort(compareVersions)
+  const chosen = byPolicy(policy, sorted)
+  return sorted.filter((version) => chosen.includes(version) || labelled.includes(version))
+}
+
+function byPolicy(policy: VersionPolicy, sorted: readonly string[]): readonly string[] {
   if (policy === 'all') return sorted
   if (policy === 'latest') return sorted.slice(-1)
   if ('latest' in policy) return sorted.slice(-policy.latest)

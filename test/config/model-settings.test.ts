@@ -17,6 +17,7 @@ const messageFor = (text: string): string => {
 test('without a file everything has its default, and so with an empty one', () => {
   const defaults = {
     version_policy: 'latest',
+    version_labels: {},
     model_file: 'model.onnx',
     max_batch_size: 0,
     instances: 0,
@@ -83,6 +84,20 @@ describe('warmup', () => {
     expect(messageFor(toml)).toContain(what)
   })
 })
+
+test.each([
+  ['{ stable = "1", "v1.x" = "2024-06" }', { stable: '1', 'v1.x': '2024-06' }],
+  ['{}', {}],
+])('version_labels = %s is taken', (toml, labels) => {
+  expect(parse(`version_labels = ${toml}`).version_labels).toEqual(labels as never)
+})
+
+test.each(['{ "a/b" = "1" }', '{ "" = "1" }', '{ a = 1 }', '{ a = "" }', '["a"]'])(
+  'version_labels = %s is refused',
+  (toml) => {
+    expect(messageFor(`version_labels = ${toml}`)).toContain('→ at version_labels')
+  },
+)
 
 describe('version_policy', () => {
   test.each([

@@ -112,6 +112,14 @@ test('one that says much', () => {
   })
 })
 
+test('version_labels are those of TensorFlow Serving', () => {
+  const text = 'version_labels [ { key: "stable" value: 1 }, { key: "canary" value: 20 } ]'
+  expect(parse(text).version_labels).toEqual({ stable: '1', canary: '20' })
+  expect(problemsOf('version_labels { key: "a" value: "one" }')).toEqual([
+    expect.stringContaining('version_labels.value: '),
+  ])
+})
+
 describe('model_warmup', () => {
   const x = 'key: "x" value: { data_type: TYPE_STRING dims: [ 2 ] '
 

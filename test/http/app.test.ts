@@ -26,7 +26,11 @@ async function stage(requestsMax = 4, isStarted = true) {
     serverName: 'limpet',
     serverVersion: '1.2.3',
     bodyBytesMax: 2_000,
-    control: { load: () => Promise.resolve([]), unload: () => Promise.resolve() },
+    control: {
+      load: () => Promise.resolve([]),
+      unload: () => Promise.resolve(),
+      label: () => Promise.resolve({}),
+    },
     machine: () => Promise.resolve({ processors: undefined, gpus: [] }),
     loopDelay: () => new Histogram([1]).snapshot,
     isStarted: () => isStarted,

@@ -97,6 +97,54 @@ describe('a version that fails to load', () => {
   })
 })
 
+describe('a label', () => {
+  test('stands for its version, and a version of the same name comes first', async () => {
+    const { lanes, load } = stage({ 'm/1': new FakeSession(), 'm/2': new FakeSession() })
+    await load('m/1', 'm/2')
+    lanes.moveLabels('m', { stable: '1', '2': '1' })
+    expect(lanes.labels('m')).toEqual({ '2': '1', stable: '1' })
+    expect([lanes.find('m', 'stable').version, lanes.find('m', '2').version]).toEqual(['1', '2'])
+    expect([lanes.isReady('m', 'stable'), lanes.isReady('m', 'canary')]).toEqual([true, false])
+    lanes.moveLabels('m', { stable: '2', '2': null })
+    expect([lanes.labels('m'), lanes.find('m', 'stable').version]).toEqual([{ stable: '2' }, '2'])
+  })
+
+  test('only points at a version that is ready, and none is moved when one cannot be', async () => {
+    const { lanes, load } = stage({ 'm/1': new FakeSession(), 'm/2': BROKEN })
+    await load('m/1', 'm/2')
+    expect(refusal(() => lanes.moveLabels('m', { stable: '1', canary: '2' }))).toEqual({
+      code: 'input_invalid',
+      message:
+        'Cannot point label "canary" of "m" at version 2: it is UNAVAILABLE: Cannot load: the graph is broken, expected a version that is READY',
+    })
+    expect(refusal(() => lanes.moveLabels('m', { canary: '3' })).message).toContain('it is UNKNOWN')
+    expect(refusal(() => lanes.moveLabels('n', { canary: '3' })).code).toBe('model_unknown')
+    expect(lanes.labels('m')).toEqual({})
+  })
+
+  test('says why when its version has gone, and goes when that is forgotten', async () => {
+    const { lanes, load } = stage({ 'm/1': new FakeSession(), 'm/2': new FakeSession() })
+    await load('m/1', 'm/2')
+    lanes.moveLabels('m', { stable: '1' })
+    await lanes.unload('m', '1')
+    expect(refusal(() => lanes.find('m', 'stable')).message).toBe(
+      'Cannot infer with "m/1": it is UNAVAILABLE: unloaded',
+    )
+    lanes.forget('m', '1')
+    expect(lanes.labels('m')).toEqual({})
+    expect(refusal(() => lanes.find('m', 'stable')).code).toBe('model_unknown')
+  })
+
+  test('is one of at most 64', async () => {
+    const { lanes, load } = stage({ 'm/1': new FakeSession() })
+    await load('m/1')
+    const labels = (count: number) =>
+      Object.fromEntries(Array.from({ length: count }, (_, index) => [`l${index}`, '1']))
+    lanes.moveLabels('m', labels(64))
+    expect(refusal(() => lanes.moveLabels('m', { ['one more']: '1' })).message).toContain('at most 64')
+  })
+})
+
 describe('what is not there', () => {
   test('a model', () => {
     const { lanes } = stage({})

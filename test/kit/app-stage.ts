@@ -19,7 +19,11 @@ export async function stageApp(options: Partial<AppOptions> = {}) {
     serverName: 'limpet',
     serverVersion: '1.2.3',
     bodyBytesMax: 100_000,
-    control: { load: () => Promise.resolve([]), unload: () => Promise.resolve() },
+    control: {
+      load: () => Promise.resolve([]),
+      unload: () => Promise.resolve(),
+      label: () => Promise.resolve({}),
+    },
     machine: () => Promise.resolve({ processors: undefined, gpus: [] }),
     loopDelay: () => new Histogram([1]).snapshot,
     isStarted: () => true,
