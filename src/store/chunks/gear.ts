@@ -1,0 +1,29 @@
+import { createHash } from 'node:crypto'
+import { CHUNK_BYTES_MIN } from './limits.ts'
+
+/**
+ * Content-defined cuts by a gear hash (FastCDC's): where to cut depends on the 32 bytes before the cut and on nothing
+ * else, so that what is inserted or removed moves the cuts around it and no others.
+ */
+const WINDOW_BYTES = 32
+
+/** Chance has one of the 65,536 values of the upper half: on average every 64 KiB, after the least that a chunk has. */
+const CUT_SHIFT = 16
+
+/** Of each byte, the first 32 bits of its SHA-256: nothing up the sleeve, and the same everywhere. */
+export const GEAR = Int32Array.from({ length: 256 }, (_, byte) =>
+  createHash('sha256').update(Uint8Array.of(byte)).digest().readInt32BE(),
+)
+
+/** Where the chunk ends that begins at `from`: at `end`, or where the content says so before. */
+export function findCut(bytes: Uint8Array, from: number, end: number): number {
+  const first = from + CHUNK_BYTES_MIN
+  if (first >= end) return end
+  let hash = 0
+  for (let at = first - WINDOW_BYTES; at < first; at++) hash = ((hash << 1) + (GEAR[bytes[at] ?? 0] ?? 0)) | 0
+  for (let at = first; at < end; at++) {
+    if (hash >>> CUT_SHIFT === 0) return at
+    hash = ((hash << 1) + (GEAR[bytes[at] ?? 0] ?? 0)) | 0
+  }
+  return end
+}
