@@ -2,7 +2,6 @@ import { join } from 'node:path'
 import { type ModelSettings, parseModelSettings } from '../config/model-settings.ts'
 import type { LoadParameters } from '../http/load-parameters.ts'
 import type { ModelControl } from '../http/repository.ts'
-import { checkSettings } from '../inference/check-settings.ts'
 import type { LaneStatus } from '../inference/lane-table.ts'
 import type { Lanes } from '../inference/lanes.ts'
 import { chooseVersions } from '../inference/versions.ts'
@@ -174,7 +173,7 @@ export class ModelRepository implements ModelControl {
       source: { path: from.path },
       session: sessionOptions(`${model}/${version}`, settings),
       ...planScheduling(settings, this.#queueItemsMax),
-      check: ({ signature }) => checkSettings(settings, signature),
+      expected: settings,
       warmUp: { samples: warmUp, msMax: this.#warmUpMsMax },
     })
   }

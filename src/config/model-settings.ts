@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import { BatchingSettings } from './batching-settings.ts'
 import { ClientHints } from './client-hints.ts'
+import { reshapeProblem } from './reshape.ts'
 import { SessionSettings } from './session-settings.ts'
 import { parseToml } from './toml.ts'
 import { parseTritonConfig } from './triton-config.ts'
@@ -12,19 +13,29 @@ const TensorSettings = z.strictObject({
   datatype: z.string().min(1),
   /** Without the batch dimension when `max_batch_size` is above 0; -1 leaves one open. */
   dims: z.array(z.int().min(-1)),
+  /** The shape that the model has where clients have `dims`. */
+  reshape: z.array(z.int().min(-1)).optional(),
 })
+
+type ReshapeContext = { value: z.infer<typeof TensorSettings>; issues: z.core.$ZodRawIssue[] }
+
+function checkReshape({ value, issues }: ReshapeContext): void {
+  const problem = value.reshape && reshapeProblem(value.dims, value.reshape)
+  if (problem !== undefined)
+    issues.push({ code: 'custom', path: ['reshape'], message: problem, input: value })
+}
 
 const InputSettings = TensorSettings.extend({
   /** How an image lies in the tensor; clients read it from the model's config, nothing here acts on it. */
   format: z.enum(['none', 'nhwc', 'nchw']).default('none'),
   /** May be left out of a request. */
   optional: z.boolean().default(false),
-})
+}).check(checkReshape)
 
 const OutputSettings = TensorSettings.extend({
   /** A text file beside the config with a label a line, for the classification extension. */
   label_file: z.string().optional(),
-})
+}).check(checkReshape)
 
 /** Stands in URLs where a version can. */
 const LABEL = /^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$/

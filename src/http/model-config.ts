@@ -14,11 +14,16 @@ export interface ConfiguredModel {
   readonly batching?: ConfiguredBatching | undefined
   readonly instances: number
   readonly response_cache: boolean
-  readonly inputs: readonly { readonly name: string; readonly format: 'none' | 'nhwc' | 'nchw' }[]
-  readonly outputs: readonly { readonly name: string; readonly label_file?: string | undefined }[]
+  readonly inputs: readonly (ConfiguredTensor & { readonly format: 'none' | 'nhwc' | 'nchw' })[]
+  readonly outputs: readonly (ConfiguredTensor & { readonly label_file?: string | undefined })[]
   readonly warmup: readonly ConfiguredWarmup[]
   readonly session: { readonly graph_optimization: 'none' | 'basic' | 'extended' | 'all' }
   readonly metadata: Readonly<Record<string, string>>
+}
+
+interface ConfiguredTensor {
+  readonly name: string
+  readonly reshape?: readonly number[] | undefined
 }
 
 interface ConfiguredBatching {
@@ -103,12 +108,13 @@ function toNumber(version: string): number | string {
 }
 
 function inputConfig(spec: TensorSpec, settings: ConfiguredModel, hasBatch: boolean) {
-  const format = settings.inputs.find(({ name }) => name === spec.name)?.format ?? 'none'
+  const input = settings.inputs.find(({ name }) => name === spec.name)
   return {
     name: spec.name,
     data_type: dataType(spec.datatype),
-    format: `FORMAT_${format.toUpperCase()}`,
+    format: `FORMAT_${(input?.format ?? 'none').toUpperCase()}`,
     dims: dimsOf(spec, hasBatch),
+    ...reshapeConfig(input),
     is_shape_tensor: false,
     allow_ragged_batch: false,
     optional: spec.isOptional,
@@ -117,14 +123,20 @@ function inputConfig(spec: TensorSpec, settings: ConfiguredModel, hasBatch: bool
 }
 
 function outputConfig(spec: TensorSpec, settings: ConfiguredModel, hasBatch: boolean) {
+  const output = settings.outputs.find(({ name }) => name === spec.name)
   return {
     name: spec.name,
     data_type: dataType(spec.datatype),
     dims: dimsOf(spec, hasBatch),
-    label_filename: settings.outputs.find(({ name }) => name === spec.name)?.label_file ?? '',
+    ...reshapeConfig(output),
+    label_filename: output?.label_file ?? '',
     is_shape_tensor: false,
     is_non_linear_format_io: false,
   }
+}
+
+function reshapeConfig(tensor: ConfiguredTensor | undefined) {
+  return tensor?.reshape === undefined ? {} : { reshape: { shape: tensor.reshape } }
 }
 
 /** As the metadata have the shape: a client puts the batch before it and expects just that. */

@@ -7,6 +7,8 @@ export interface ExpectedTensor {
   readonly datatype: string
   /** Without the batch dimension where the model is run in batches; -1 leaves one open. */
   readonly dims: readonly number[]
+  /** What the model has where clients have `dims`. */
+  readonly reshape?: readonly number[] | undefined
   readonly optional?: boolean | undefined
 }
 
@@ -40,7 +42,8 @@ function checkTensor(
     const known = model.specs.map(({ name }) => `"${name}"`).join(', ')
     return [`${who} is in the config, the model has ${known}`]
   }
-  const dims = model.hasBatch ? [-1, ...tensor.dims] : tensor.dims
+  const own = tensor.reshape ?? tensor.dims
+  const dims = model.hasBatch ? [-1, ...own] : own
   const problems: string[] = []
   if (tensor.datatype !== spec.datatype || !fits(spec, dims, model.hasBatch)) {
     const batch = model.hasBatch ? ', the batch being the first dimension' : ''

@@ -3,9 +3,11 @@ import { EdgeError } from '../kit/errors.ts'
 import { logger } from '../kit/log.ts'
 import type { Backend, ModelSource, Session, SessionOptions, Signature } from '../runtime/backend.ts'
 import { DATATYPES } from '../runtime/datatypes.ts'
+import { checkSettings, type Expectation } from './check-settings.ts'
 import { Lane } from './lane.ts'
 import type { ResponseCache } from './response-cache.ts'
 import type { Scheduling } from './scheduling.ts'
+import { presentSession } from './served-session.ts'
 import { type WarmUp, warmUp } from './warm-up.ts'
 
 export interface LanePlan {
@@ -18,8 +20,8 @@ export interface LanePlan {
   readonly instances: number
   /** Answers are kept, where the process has room for that. */
   readonly isCached?: boolean
-  /** What the model's config says of the model and the model does not: empty when they agree. */
-  readonly check: (session: Session) => readonly string[]
+  /** What the model's config says of its tensors. */
+  readonly expected: Expectation
   readonly warmUp: WarmUp
 }
 
@@ -38,15 +40,16 @@ export async function openLane(
   onStep: (what: string) => void,
 ): Promise<Lane> {
   onStep('loading')
-  const session = await opening.backend.load(plan.source, plan.session)
+  const loaded = await opening.backend.load(plan.source, plan.session)
   try {
-    checkPlan(plan, session)
+    checkPlan(plan, loaded)
+    const session = presentSession(loaded, plan.expected)
     if (plan.warmUp.samples.length > 0) onStep('warming up')
     // On a lane that nobody else sees: what is counted, and which runs are quick, begins with the first request.
     await warmUp(createLane(withoutWaiting(plan), session, opening), plan.warmUp, opening.clock)
     return createLane(plan, session, opening)
   } catch (error) {
-    await session.close()
+    await loaded.close()
     throw error
   }
 }
@@ -59,7 +62,7 @@ function withoutWaiting(plan: LanePlan): LanePlan {
 function checkPlan(plan: LanePlan, session: Session): void {
   const { signature } = session
   const problems = [
-    ...plan.check(session),
+    ...checkSettings(plan.expected, signature),
     ...outputProblems(signature),
     ...batchProblems(signature, plan.scheduling),
   ]

@@ -57,6 +57,16 @@ const FILES: Readonly<Record<string, string | Uint8Array>> = {
   'folder/1/model.onnx/model.onnx': zoo.simple(),
   'impossible/config.pbtxt': 'backend: "python"\nsequence_batching { }\nmax_batch_sizes: 8\n',
   'impossible/1/model.onnx': zoo.simple(),
+  // As in the quickstart: clients send an image, the model wants a batch of one in front.
+  'reshaped/config.pbtxt': `
+    name: "reshaped"
+    platform: "onnxruntime_onnx"
+    max_batch_size : 0
+    input [ { name: "INPUT0" data_type: TYPE_FP32 format: FORMAT_NCHW dims: [ 3, 2, 2 ] reshape { shape: [ 1, 3, 2, 2 ] } } ]
+    output [ { name: "OUTPUT0" data_type: TYPE_FP32 dims: [ 12 ] reshape { shape: [ 1, 3, 2, 2 ] } } ]`,
+  'reshaped/1/model.onnx': zoo.identity('FLOAT', [1, 3, 2, 2]),
+  'narrowed/config.pbtxt': 'max_batch_size: 4 input { name: "INPUT0" data_type: TYPE_FP32 dims: [ 3 ] }',
+  'narrowed/1/model.onnx': zoo.identity('FLOAT', ['batch', 'n']),
   'broken/config.pbtxt': 'input [\n  { name: "INPUT0" data_type: TYPE_INT32 dims [ 16 ] }\n]',
   'broken/1/model.onnx': zoo.simple(),
   'both/config.pbtxt': '',
@@ -101,7 +111,7 @@ test('the versions of the policy are served, from the file that is named', async
   const ready = index
     .filter(({ state }) => state === 'READY')
     .map(({ name, version }) => `${name}/${version}`)
-  expect(ready).toEqual(['folder/1', 'plain/1', 'simple/1', 'simple/3'])
+  expect(ready).toEqual(['folder/1', 'narrowed/1', 'plain/1', 'reshaped/1', 'simple/1', 'simple/3'])
   for (const model of ['simple', 'simple/versions/1', 'folder', 'plain']) {
     const { status, text } = await inferJson(server.url, model, request(2))
     expect([model, status]).toEqual([model, 200])
@@ -109,6 +119,35 @@ test('the versions of the policy are served, from the file that is named', async
       new Array(32).fill(8),
     )
   }
+})
+
+test('shapes are those of the config: clients send them, and the model gets its own', async () => {
+  const data = Array.from({ length: 12 }, (_, index) => index / 2)
+  const body = (shape: number[]) =>
+    JSON.stringify({ inputs: [{ name: 'INPUT0', datatype: 'FP32', shape, data }] })
+  const { text } = await inferJson(server.url, 'reshaped', body([3, 2, 2]))
+  expect(JSON.parse(text).outputs).toEqual([{ name: 'OUTPUT0', datatype: 'FP32', shape: [12], data }])
+  const refused = await inferJson(server.url, 'reshaped', body([1, 3, 2, 2]))
+  expect(refused.status).toBe(400)
+  expect(refused.text).toContain('\\"INPUT0\\" is FP32 [1,3,2,2], expected FP32 [3,2,2]')
+  expect(await ask('models/reshaped')).toMatchObject({
+    inputs: [{ name: 'INPUT0', shape: [3, 2, 2] }],
+    outputs: [{ name: 'OUTPUT0', shape: [12] }],
+  })
+  expect(await ask('models/reshaped/config')).toMatchObject({
+    input: [{ dims: [3, 2, 2], reshape: { shape: [1, 3, 2, 2] } }],
+    output: [{ dims: [12], reshape: { shape: [1, 3, 2, 2] } }],
+  })
+})
+
+test('what a config fixes is fixed, also where the model leaves it open', async () => {
+  const body = (shape: number[], size: number) =>
+    JSON.stringify({ inputs: [{ name: 'INPUT0', datatype: 'FP32', shape, data: new Array(size).fill(1) }] })
+  expect((await inferJson(server.url, 'narrowed', body([2, 3], 6))).status).toBe(200)
+  const refused = await inferJson(server.url, 'narrowed', body([2, 4], 8))
+  expect(refused.status).toBe(400)
+  expect(refused.text).toContain('expected FP32 [batch,3]')
+  expect(await ask('models/narrowed')).toMatchObject({ inputs: [{ name: 'INPUT0', shape: [-1, 3] }] })
 })
 
 test('batches are bounded as the config says', async () => {

@@ -158,6 +158,11 @@ export function lanePlan(model: string, version: string, provider = 'cpu') {
     id: `${model}/${version}`,
     providers: [{ name: provider, options: {} }],
   }
-  const plan = { scheduling: scheduling(), instances: 0, check: () => [], warmUp: NO_WARM_UP }
+  const plan = {
+    scheduling: scheduling(),
+    instances: 0,
+    expected: { max_batch_size: 0, inputs: [], outputs: [] },
+    warmUp: NO_WARM_UP,
+  }
   return { model, version, source: { bytes: new Uint8Array(0) }, session, ...plan }
 }

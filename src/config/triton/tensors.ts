@@ -1,5 +1,6 @@
+import { reshapeProblem } from '../reshape.ts'
 import type { MessageReader } from './reader.ts'
-import { refuseAll, refuseTrue } from './refusals.ts'
+import { refuseTrue } from './refusals.ts'
 
 /** The names of Triton's `DataType`, as the Open Inference Protocol has them. */
 export const DATATYPES = Object.fromEntries(
@@ -40,19 +41,23 @@ export function readOutput(message: MessageReader) {
 function readTensor(message: MessageReader) {
   for (const name of ['name', 'data_type']) if (!message.has(name)) message.refuse(name, 'is missing')
   const dims = message.integers('dims', { min: -1, max: 2 ** 31 - 1 })
-  checkReshape(message, dims)
   // What is missing has been noted: anything will do in its place.
-  return { name: message.text('name') ?? '?', datatype: message.choice('data_type', DATATYPES) ?? '?', dims }
+  return {
+    name: message.text('name') ?? '?',
+    datatype: message.choice('data_type', DATATYPES) ?? '?',
+    dims,
+    reshape: readReshape(message, dims),
+  }
 }
 
 /** One to the shape that is there anyway changes nothing. */
-function checkReshape(message: MessageReader, dims: readonly number[]): void {
+function readReshape(message: MessageReader, dims: readonly number[]): number[] | undefined {
   const reshape = message.message('reshape')
-  if (reshape === undefined) return
-  const shape = reshape.integers('shape')
+  if (reshape === undefined) return undefined
+  const shape = reshape.integers('shape', { min: -1, max: 2 ** 31 - 1 })
   reshape.finish()
-  if (shape.length === dims.length && shape.every((size, axis) => size === dims[axis])) return
-  refuseAll(message, {
-    reshape: `shapes are the model's own, scalars too; say dims: [ ${shape.join(', ')} ] and let clients send that`,
-  })
+  const problem = reshapeProblem(dims, shape)
+  if (problem !== undefined) message.refuse('reshape', problem)
+  const isSame = shape.length === dims.length && shape.every((size, axis) => size === dims[axis])
+  return isSame || problem !== undefined ? undefined : shape
 }
