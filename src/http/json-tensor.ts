@@ -2,6 +2,7 @@ import { decodeBfloat16, encodeBfloat16 } from '../kit/bfloat16.ts'
 import { EdgeError } from '../kit/errors.ts'
 import { JSON_DEPTH_MAX } from '../kit/exact-json.ts'
 import { byteLength, type Datatype } from '../runtime/datatypes.ts'
+import { show } from './fields.ts'
 
 /**
  * Tensors as JSON: nested or flat arrays in, a flat one out, row-major (Open Inference Protocol, "Tensor Data").
@@ -202,8 +203,7 @@ function decodeTexts({ name, bytes }: { name: string; bytes: Uint8Array }): stri
 }
 
 function refuseElement(from: JsonData, element: unknown, index: number): EdgeError {
-  const came = typeof element === 'bigint' ? `${element}` : JSON.stringify(element)?.slice(0, 40)
-  return refuse(from, `element ${index} is ${came}, expected ${from.datatype}`)
+  return refuse(from, `element ${index} is ${show(element)}, expected ${from.datatype}`)
 }
 
 function refuse({ input }: JsonData, what: string): EdgeError {

@@ -28,7 +28,7 @@ export async function answerIndex(c: Context, engine: Engine, bodyBytesMax: numb
   if (typeof ready !== 'boolean') {
     throw new EdgeError(
       'input_invalid',
-      `Cannot list models: "ready" is ${JSON.stringify(ready)}, expected true or false`,
+      `Cannot list models: "ready" is ${show(ready)}, expected true or false`,
     )
   }
   const statuses = engine.lanes.index().filter(({ state }) => !ready || state === 'READY')

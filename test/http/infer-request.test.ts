@@ -143,7 +143,11 @@ describe('refused, each in its own words', () => {
     [input({ shape: [3], data: [1, 2] }), '"data" holds 2 elements, its shape has 3'],
     [input({ data: ['1'] }), 'element 0 is "1", expected INT32'],
     [input({ data: [null] }), 'element 0 is null'],
-    [input({ data: [{}] }), 'element 0 is {}'],
+    [input({ data: [{}] }), 'element 0 is an object'],
+    [
+      input({ datatype: 'INT64', data: [[{ a: 1 }]] }).replace('"a":1}', '"a":1152921504606846977}'),
+      'an object',
+    ],
     [input({ data: [true] }), 'element 0 is true'],
     [input({ datatype: 'FP8E5M2', data: [1] }), 'FP8E5M2 has no form in JSON'],
   ])('%s', (json, message) => {
