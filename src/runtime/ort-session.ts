@@ -6,6 +6,7 @@ import type { Ort } from './ort.ts'
 import { OrtError } from './ort-error.ts'
 import { RunCall, type RunTarget } from './run-call.ts'
 import { readMetadata, readSignature } from './signature.ts'
+import { findClash } from './symbols.ts'
 import type { CallOutcome, Threads } from './threads.ts'
 
 /** Calls kept for reuse; more are made when more are under way at once, and thrown away afterwards. */
@@ -88,7 +89,7 @@ export class OrtSession implements Session {
       return call
     } catch (error) {
       this.#end(call)
-      throw asEdgeError(this.#parts.id, error)
+      throw this.#asEdgeError(request, error)
     }
   }
 
@@ -103,7 +104,7 @@ export class OrtSession implements Session {
           cause: error,
         })
       }
-      throw asEdgeError(this.#parts.id, error)
+      throw this.#asEdgeError(request, error)
     }
   }
 
@@ -125,13 +126,20 @@ export class OrtSession implements Session {
       call.destroy()
     }
   }
-}
 
-/** Kernels say INVALID_ARGUMENT when they meet values that no signature can rule out, like an index out of range. */
-function asEdgeError(id: string, error: unknown): Error {
-  if (!(error instanceof OrtError)) return error instanceof Error ? error : new Error(String(error))
-  const code = error.code === 'INVALID_ARGUMENT' ? 'input_invalid' : 'runtime_failed'
-  return new EdgeError(code, `Cannot run "${id}": ONNX Runtime says ${error.code}: ${error.message}`, {
-    cause: error,
-  })
+  /**
+   * Kernels say INVALID_ARGUMENT when they meet values that no signature can rule out, like an index out of range. Where
+   * they say something else, inputs that contradict each other are the client's fault too.
+   */
+  #asEdgeError({ inputs }: RunRequest, error: unknown): Error {
+    if (!(error instanceof OrtError)) return error instanceof Error ? error : new Error(String(error))
+    const clash = findClash(this.signature, inputs)
+    const isOfClient = error.code === 'INVALID_ARGUMENT' || clash !== undefined
+    const says = `ONNX Runtime says ${error.code}: ${error.message}`
+    return new EdgeError(
+      isOfClient ? 'input_invalid' : 'runtime_failed',
+      `Cannot run "${this.#parts.id}": ${clash === undefined ? says : `${clash}; ${says}`}`,
+      { cause: error },
+    )
+  }
 }

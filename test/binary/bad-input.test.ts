@@ -210,6 +210,12 @@ const WRONG_TENSORS: Case[] = [
     of(input('INT64', '[1]', '[7]')),
     ['fails-on-index', '7', '-3,2'],
   ],
+  [
+    'two sizes for one open dimension',
+    'divide',
+    of(input('FP32', '[4]', '[1,2,3,4]'), input('FP32', '[5]', '[1,2,3,4,5]', 'INPUT1')),
+    ['divide/1', '"n" is 4 in input "INPUT0" and 5 in "INPUT1"'],
+  ],
 ]
 
 const DEEP = `${'['.repeat(100_000)}${']'.repeat(100_000)}`

@@ -120,7 +120,6 @@ async function sendCase(line: Line, wire: WireCase): Promise<Outcome> {
 
 /** What a new server shows when it is asked this and nothing else. */
 async function showsFault(wire: WireCase, binary: string | undefined): Promise<string | undefined> {
-  // A shrunk case is no longer good, so only what is wrong with any case counts.
   const stage = await startStage(binary ?? BINARY)
   try {
     const line = stage.line()

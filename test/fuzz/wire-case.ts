@@ -31,7 +31,7 @@ export const FRAMINGS = [
   'chunked-noise',
 ] as const
 
-export type Framing = (typeof FRAMINGS)[number]
+type Framing = (typeof FRAMINGS)[number]
 
 export interface WireCase {
   /** What made it, for the counts. */
