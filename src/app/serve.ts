@@ -3,6 +3,8 @@ import { type Config, loadConfig } from '../config/config.ts'
 import { readEnvironment } from '../config/environment.ts'
 import { type AppOptions, createHandler } from '../http/app.ts'
 import { SharedRegions } from '../http/shared-regions.ts'
+import { createTraceWriter } from '../http/trace-file.ts'
+import { Tracer } from '../http/tracer.ts'
 import { Engine } from '../inference/engine.ts'
 import { Lanes } from '../inference/lanes.ts'
 import { ResponseCache } from '../inference/response-cache.ts'
@@ -60,7 +62,12 @@ export async function runServe(options: ServeOptions, print: (line: string) => v
   })
   // Before the models are loaded: engines may take minutes to build, and until then the box is alive, if not ready.
   let isStarted = false
-  const app = await describeApp(config, { engine, repository, isStarted: () => isStarted })
+  const tracer = new Tracer({
+    path: config.http.trace_file ?? join(options.state ?? environment.state, 'trace.json'),
+    clock: systemClock,
+    write: createTraceWriter(),
+  })
+  const app = await describeApp(config, { engine, repository, tracer, isStarted: () => isStarted })
   const server = await listen(config.http, app, options)
   const stopping = new AbortController()
   // What is wrong with the folder itself is said when it is read.
@@ -85,6 +92,7 @@ export async function runServe(options: ServeOptions, print: (line: string) => v
   log.info('app.stopping', { reason })
   stopping.abort()
   await server.stop()
+  await tracer.close()
   await lanes.close()
   await backend.stop()
   log.info('app.stopped')
@@ -114,9 +122,9 @@ async function listen(config: Config['http'], parts: AppOptions, options: ServeO
 
 async function describeApp(
   { http: config, models: { control } }: Config,
-  from: { engine: Engine; repository: ModelRepository; isStarted: () => boolean },
+  from: { engine: Engine; repository: ModelRepository; tracer: Tracer; isStarted: () => boolean },
 ): Promise<AppOptions> {
-  const { engine, repository, isStarted } = from
+  const { engine, repository, tracer, isStarted } = from
   return {
     engine,
     serverName: config.server_name,
@@ -132,6 +140,7 @@ async function describeApp(
     basePath: config.base_path,
     restrictions: await readRestrictions(config.restricted),
     regions: config.shared_memory ? new SharedRegions() : undefined,
+    tracer,
   }
 }
 

@@ -57,6 +57,8 @@ export const HttpSettings = z.strictObject({
   server_name: z.string().min(1).max(64).default('limpet'),
   /** Clients on the device may pass tensors in memory they share; off, since one that shrinks it stops the server. */
   shared_memory: z.boolean().default(false),
+  /** Where traces go that a client asks for; without it "trace.json" in the state folder. */
+  trace_file: z.string().min(1).optional(),
   restricted: z
     .array(Restriction)
     .default([])

@@ -20,6 +20,7 @@ import { settingsRoutes } from './settings-routes.ts'
 import { sharedMemoryRoutes } from './shared-memory-routes.ts'
 import type { SharedRegions } from './shared-regions.ts'
 import { modelStatistics } from './statistics.ts'
+import type { Tracer } from './tracer.ts'
 
 export interface AppOptions {
   readonly engine: Engine
@@ -44,6 +45,7 @@ export interface AppOptions {
   readonly restrictions: readonly Restriction[]
   /** Undefined: shared memory is off. */
   readonly regions: SharedRegions | undefined
+  readonly tracer: Tracer
 }
 
 /** The device's HTTP API: the Open Inference Protocol, in Triton's dialect. */
@@ -103,7 +105,7 @@ export function listRoutes(options: AppOptions, refusals: Refusals): Route[] {
     ...withVersion(['inference', 'POST', '/v2/models/:model', '/generate_stream'], (c) =>
       answerGenerate(c.req.raw, { ...named(c), isStream: true }, options),
     ),
-    ...settingsRoutes({ lanes, bodyBytesMax }),
+    ...settingsRoutes({ lanes, bodyBytesMax, tracer: options.tracer }),
     ...sharedMemoryRoutes(options),
     ...docsRoutes(options, () => routes),
   ]

@@ -9,6 +9,7 @@ import { decodeInferRequest } from './infer-request.ts'
 import { encodeInferResponse } from './infer-response.ts'
 import { decodeRawRequest } from './raw-request.ts'
 import type { SharedRegions } from './shared-regions.ts'
+import type { Tracer } from './tracer.ts'
 import type { WantedOutput } from './wanted-outputs.ts'
 
 export interface InferRoute {
@@ -23,6 +24,7 @@ export interface InferParts {
   readonly labels: (model: string, output: string) => Labels
   /** Undefined: shared memory is off. */
   readonly regions: SharedRegions | undefined
+  readonly tracer: Tracer
 }
 
 /** One request: admitted, read, decoded, run, answered. What goes wrong is thrown and answered at the edge. */
@@ -55,7 +57,10 @@ async function inferWith(
   { request, route, permit }: { request: Request; route: InferRoute; permit: Permit },
   parts: InferParts,
 ): Promise<Response> {
+  const trace = parts.tracer.begin(route.model)
+  trace?.mark('HTTP_RECV_START')
   const body = await readBody(request, parts.bodyBytesMax, permit.hold)
+  trace?.mark('HTTP_RECV_END', 'REQUEST_START')
   const headerLength = request.headers.get('inference-header-content-length')
   const decoded =
     headerLength === '0'
@@ -66,7 +71,9 @@ async function inferWith(
   const wanted = decoded.outputs?.map(({ name }) => name)
   const { inputs, priority, timeoutMs, isVolatile } = decoded
   const { signal } = request
+  trace?.mark('QUEUE_START')
   const result = await lane.infer({ inputs, outputs: wanted, signal, priority, timeoutMs, isVolatile })
+  trace?.run(result.times)
   let answer: EncodedAnswer
   try {
     const { id, outputs: wants } = decoded
@@ -77,6 +84,11 @@ async function inferWith(
     answer = encodeInferResponse({ id, model, version, outputs }, decoded)
   } finally {
     result.release()
+  }
+  if (trace !== undefined) {
+    // Bun sends it after this has returned, and tells nobody when it has.
+    trace.mark('REQUEST_END', 'HTTP_SEND_START', 'HTTP_SEND_END')
+    parts.tracer.end(trace, lane)
   }
   const encoding = chooseEncoding(answer, request)
   if (encoding !== undefined) return await compressAnswer(answer, encoding)

@@ -11,6 +11,7 @@ const EXTENSIONS = [
   'model_repository',
   'model_repository(unload_dependents)',
   'statistics',
+  'trace',
 ]
 
 export function serverMetadata(server: {

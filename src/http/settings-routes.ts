@@ -3,12 +3,12 @@ import type { Lanes } from '../inference/lanes.ts'
 import { readJsonObject } from './json-body.ts'
 import { LogSettings } from './log-settings.ts'
 import type { Route } from './route.ts'
-import { TraceSettings } from './trace-settings.ts'
+import type { Tracer } from './tracer.ts'
 
 /** Triton's logging and trace extensions; each answers what is set, also to who has just set it. */
-export function settingsRoutes({ lanes, bodyBytesMax }: { lanes: Lanes; bodyBytesMax: number }): Route[] {
+export function settingsRoutes(options: { lanes: Lanes; bodyBytesMax: number; tracer: Tracer }): Route[] {
+  const { lanes, bodyBytesMax, tracer: trace } = options
   const logging = new LogSettings()
-  const trace = new TraceSettings()
   const read = (c: Context) => readJsonObject(c.req.raw, bodyBytesMax)
   const known = (c: Context) => {
     const model = c.req.param('model') ?? ''

@@ -16,22 +16,47 @@ const DEFAULTS: Settings = {
 
 /** What may be changed, and the form that its text has to have. */
 const NUMBERS: Readonly<Record<string, RegExp>> = {
-  trace_rate: /^\d{1,9}$/,
+  trace_rate: /^[1-9]\d{0,8}$/,
   trace_count: /^(-1|\d{1,9})$/,
   log_frequency: /^\d{1,9}$/,
 }
 
-/**
- * The trace extension. Settings are kept and answered, those of a model over those of the server; but no trace is
- * written, so a level that asks for one is refused.
- */
+/** What is traced, as clients of the trace extension set it: a model's settings count before the server's. */
 export class TraceSettings {
+  readonly #defaults: Settings
   #server: Settings = {}
   readonly #models = new Map<string, Settings>()
+  #isOn = false
+
+  constructor(file: string) {
+    this.#defaults = { ...DEFAULTS, trace_file: file }
+  }
+
+  /** Whether anything at all is traced. */
+  get isOn(): boolean {
+    return this.#isOn
+  }
+
+  hasOwn(model: string | undefined): boolean {
+    return model !== undefined && this.#models.has(model)
+  }
 
   /** Of the server where no model is named. */
   describe(model?: string): Json {
-    return { ...DEFAULTS, ...this.#server, ...this.#own(model) }
+    return this.#effective(model)
+  }
+
+  /** The same as numbers. `rate`: each so many-th request; `count`: below 0 there is no bound. */
+  sampling(model?: string): { isOn: boolean; rate: number; count: number; frequency: number } {
+    const settings = this.#effective(model)
+    const isOn = settings['trace_level']?.includes('TIMESTAMPS') ?? false
+    const number = (name: string) => Number(settings[name])
+    return {
+      isOn,
+      rate: number('trace_rate'),
+      count: number('trace_count'),
+      frequency: number('log_frequency'),
+    }
   }
 
   /** All of it or, when something is wrong, nothing. Null takes a setting back to what it is without. */
@@ -43,7 +68,13 @@ export class TraceSettings {
       else settings[name] = asSetting(name, value)
     }
     if (model === undefined) this.#server = settings
+    else if (Object.keys(settings).length === 0) this.#models.delete(model)
     else this.#models.set(model, settings)
+    this.#isOn = [undefined, ...this.#models.keys()].some((scope) => this.sampling(scope).isOn)
+  }
+
+  #effective(model: string | undefined): Settings {
+    return { ...this.#defaults, ...this.#server, ...this.#own(model) }
   }
 
   #own(model: string | undefined): Settings {
@@ -68,11 +99,11 @@ function asLevel(value: unknown): readonly string[] {
   if (!Array.isArray(levels) || levels.some((level) => typeof level !== 'string')) {
     throw invalid(`Cannot change tracing: trace_level is ${show(value)}, expected an array of strings`)
   }
-  const asked = levels.filter((level) => level !== 'OFF')
-  if (asked.length === 0) return ['OFF']
+  const others = levels.filter((level) => level !== 'OFF' && level !== 'TIMESTAMPS')
+  if (others.length === 0) return levels.includes('TIMESTAMPS') ? ['TIMESTAMPS'] : ['OFF']
   throw new EdgeError(
     'unsupported',
-    `Cannot trace requests: trace_level is ${show(levels)}, only "OFF" is supported; statistics and metrics say how long requests take`,
+    `Cannot trace requests: trace_level is ${show(levels)}, expected "OFF" or "TIMESTAMPS": tensors are not written down`,
   )
 }
 

@@ -1,6 +1,6 @@
 import { EdgeError } from '../kit/errors.ts'
 import type { RunRequest, Tensor } from '../runtime/backend.ts'
-import type { FailureReason } from './statistics.ts'
+import type { FailureReason, RequestTimes } from './statistics.ts'
 
 export interface LaneRequest {
   readonly inputs: readonly Tensor[]
@@ -17,6 +17,8 @@ export interface LaneRequest {
 
 export interface LaneResult {
   readonly outputs: readonly Tensor[]
+  /** Undefined where nothing was run for it. */
+  readonly times?: RequestTimes | undefined
   /** The outputs' bytes are gone after this. Must be called once. */
   release(): void
 }

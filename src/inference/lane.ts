@@ -220,7 +220,7 @@ export class Lane {
     const items = scheduling.batchSizeMax > 0 ? (run.inputs[0]?.shape[0] ?? 1) : 1
     this.#statistics.execute(items, times)
     this.#statistics.succeed(items, times, clock.now())
-    return { outputs: result.outputs, release: () => this.#release(result) }
+    return { outputs: result.outputs, times, release: () => this.#release(result) }
   }
 
   /** Several jobs in one run, or one that has waited. */
@@ -295,8 +295,9 @@ export class Lane {
     }
     const nowMs = this.#options.clock.now()
     for (const [index, job] of jobs.entries()) {
-      this.#statistics.succeed(job.batchSize, { queueMs: from.beganMs - job.arrivedMs, ...from.times }, nowMs)
-      job.resolve({ outputs: from.shares[index] ?? [], release })
+      const times = { queueMs: from.beganMs - job.arrivedMs, ...from.times }
+      this.#statistics.succeed(job.batchSize, times, nowMs)
+      job.resolve({ outputs: from.shares[index] ?? [], times, release })
     }
   }
 

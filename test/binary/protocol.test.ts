@@ -13,6 +13,7 @@ import {
   writeModel,
 } from '../kit/binary.ts'
 import * as zoo from '../kit/model-zoo.ts'
+import { until } from '../kit/until.ts'
 import { encodeBinary, inferJson, tensorOf } from '../kit/v2.ts'
 
 const folder = await createFolder()
@@ -112,6 +113,28 @@ test('the generate extension: a list in, a list out, and the same as a stream of
   const stream = await fetch(`${path}_stream`, { method: 'POST', body })
   expect(stream.headers.get('Content-Type')).toBe('text/event-stream; charset=utf-8')
   expect(await stream.text()).toBe(`data: ${text}\n\n`)
+})
+
+test('a traced request is in the file with its moments, in the order in which they came', async () => {
+  const settings = { trace_level: ['TIMESTAMPS'], trace_rate: '1', trace_count: '1' }
+  const headers = { 'X-Limpet-Key': SECRET }
+  const body = JSON.stringify(settings)
+  const set = await ask('/v2/models/unlabelled/trace/setting', { method: 'POST', body, headers })
+  const { trace_file } = set.body as { trace_file: string }
+  expect(trace_file).toBe(join(folder.path, 'state', 'trace.json'))
+  const input = { name: 'INPUT0', datatype: 'FP16', shape: [1], data: [1] }
+  await inferJson(server.url, 'unlabelled', JSON.stringify({ inputs: [input] }))
+  // Written beside the answering: changing the settings waits for nothing, stopping would.
+  const entries = await until('the trace', () =>
+    Bun.file(trace_file)
+      .json()
+      .catch(() => undefined),
+  )
+  const [head, { timestamps }] = entries as [object, { timestamps: { name: string; ns: number }[] }]
+  expect(head).toEqual({ id: 1, model_name: 'unlabelled', model_version: '1' })
+  expect(timestamps.map(({ ns }) => ns)).toEqual(timestamps.map(({ ns }) => ns).sort((a, b) => a - b))
+  expect(timestamps.at(0)?.name).toBe('HTTP_RECV_START')
+  expect(timestamps.map(({ name }) => name)).toContain('COMPUTE_OUTPUT_START')
 })
 
 test('an answer comes compressed when that is asked for', async () => {

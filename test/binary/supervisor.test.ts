@@ -13,6 +13,7 @@ import {
   runToEnd,
   startServing,
 } from '../kit/binary.ts'
+import { until } from '../kit/until.ts'
 
 const folder = await createFolder()
 const running: Running[] = []
@@ -21,19 +22,6 @@ afterAll(async () => {
   for (const server of running) if (isAlive(server.pid)) await server.stop('SIGKILL')
   await folder.remove()
 })
-
-const WAIT_MS_MAX = 20_000
-
-/** Asks again and again until the answer is a good one; fails when that takes too long. */
-async function until<T>(what: string, look: () => Promise<T | undefined> | T | undefined): Promise<T> {
-  const deadline = performance.now() + WAIT_MS_MAX
-  while (performance.now() < deadline) {
-    const found = await look()
-    if (found !== undefined) return found
-    await Bun.sleep(10)
-  }
-  throw new Error(`Not within ${WAIT_MS_MAX} ms: ${what}`)
-}
 
 /** False also for one that has ended and only waits for its parent to notice. */
 function isAlive(pid: number): boolean {

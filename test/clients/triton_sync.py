@@ -346,7 +346,12 @@ def cuda_shared_memory(address):
 @check("trace settings")
 def trace(address):
     with http.InferenceServerClient(address) as client:
-        assert "trace_level" in client.get_trace_settings()
+        assert client.get_trace_settings()["trace_level"] == ["OFF"]
+        on = client.update_trace_settings("simple", {"trace_level": ["TIMESTAMPS"], "trace_rate": "1"})
+        assert on["trace_level"] == ["TIMESTAMPS"]
+        assert client.get_trace_settings()["trace_level"] == ["OFF"]
+        off = client.update_trace_settings("simple", {"trace_level": None, "trace_rate": None})
+        assert off["trace_level"] == ["OFF"]
 
 
 @check("log settings")

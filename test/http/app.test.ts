@@ -8,6 +8,7 @@ import { Histogram } from '../../src/kit/histogram.ts'
 import { setLogLevel } from '../../src/kit/log.ts'
 import { FakeClock } from '../kit/fake-clock.ts'
 import { FakeBackend, FakeSession, lanePlan } from '../kit/fake-session.ts'
+import { createTracer } from '../kit/traces.ts'
 
 beforeAll(() => setLogLevel('silent'))
 afterAll(() => setLogLevel('info'))
@@ -40,6 +41,7 @@ async function stage(requestsMax = 4, isStarted = true) {
     basePath: '',
     restrictions: [],
     regions: undefined,
+    tracer: createTracer(),
   })
   const ask = async (method: string, path: string, body?: string) => {
     const response = await handle(

@@ -181,7 +181,7 @@ describe('trace settings', () => {
     trace_rate: '1000',
     trace_count: '-1',
     log_frequency: '0',
-    trace_file: '',
+    trace_file: 'trace.json',
     trace_mode: 'triton',
   }
 
@@ -201,12 +201,13 @@ describe('trace settings', () => {
   })
 
   test.each([
-    [{ trace_level: ['TIMESTAMPS'] }, 501, 'only "OFF" is supported'],
-    [{ trace_level: 'TENSORS' }, 501, 'only "OFF" is supported'],
+    [{ trace_level: ['TIMESTAMPS', 'TENSORS'] }, 501, 'expected "OFF" or "TIMESTAMPS"'],
+    [{ trace_level: 'TENSORS' }, 501, 'expected "OFF" or "TIMESTAMPS"'],
     [{ trace_file: '/tmp/trace' }, 501, 'trace_file is not for clients to change'],
     [{ trace_mode: 'opentelemetry' }, 501, 'trace_mode is not'],
     [{ trace_level: [1] }, 400, 'an array of strings'],
     [{ trace_rate: 5 }, 400, 'trace_rate is 5'],
+    [{ trace_rate: '0' }, 400, 'trace_rate is "0"'],
     [{ trace_count: '-2' }, 400, 'trace_count is "-2"'],
     [{ toString: '1' }, 400, 'no setting "toString"'],
   ])('%j: %d, and nothing changes', async (changes, status, message) => {

@@ -5,6 +5,7 @@ import { Lanes } from '../../src/inference/lanes.ts'
 import { Histogram } from '../../src/kit/histogram.ts'
 import { FakeClock } from './fake-clock.ts'
 import { FakeBackend, FakeSession, lanePlan } from './fake-session.ts'
+import { createTracer } from './traces.ts'
 
 export async function stageApp(options: Partial<AppOptions> = {}) {
   const backend = new FakeBackend()
@@ -33,6 +34,7 @@ export async function stageApp(options: Partial<AppOptions> = {}) {
     basePath: '',
     restrictions: [],
     regions: undefined,
+    tracer: createTracer(),
     ...options,
   })
   const send = async (method: string, path: string, init: RequestInit = {}) =>
