@@ -8,7 +8,13 @@ import { chooseVersions } from '../inference/versions.ts'
 import type { WarmUpSample } from '../inference/warm-up-inputs.ts'
 import { assert } from '../kit/assert.ts'
 import { EdgeError, messageOf } from '../kit/errors.ts'
-import { findModelFile, listModels, type ModelFolder, readModel } from '../store/model-folder.ts'
+import {
+  findModelFile,
+  listModels,
+  type ModelFolder,
+  readModel,
+  versionBytes,
+} from '../store/model-folder.ts'
 import type { SentModels } from '../store/sent-files.ts'
 import { type OutputLabels, readLabels } from './label-files.ts'
 import { planScheduling } from './lane-plan.ts'
@@ -148,7 +154,8 @@ export class ModelRepository implements ModelControl {
     for (const version of chosen) {
       const path = there.get(version)?.path ?? ''
       const file = await findModelFile({ version, path }, settings.model_file)
-      if ('path' in file) statuses.push(await this.#loadVersion(folder.name, version, { ...file, described }))
+      if ('path' in file)
+        statuses.push(await this.#loadVersion(folder.name, version, { ...file, folder: path, described }))
       else statuses.push(this.#lanes.note(folder.name, version, file.problem))
     }
     if (statuses.some(isLoaded)) this.#described.set(folder.name, described)
@@ -164,7 +171,7 @@ export class ModelRepository implements ModelControl {
   async #loadVersion(
     model: string,
     version: string,
-    from: { path: string; described: Described },
+    from: { path: string; folder: string; described: Described },
   ): Promise<LaneStatus> {
     const { settings, warmUp } = from.described
     return await this.#lanes.load({
@@ -174,6 +181,7 @@ export class ModelRepository implements ModelControl {
       session: sessionOptions(`${model}/${version}`, settings),
       ...planScheduling(settings, this.#queueItemsMax),
       expected: settings,
+      fileBytes: await versionBytes(from.folder),
       warmUp: { samples: warmUp, msMax: this.#warmUpMsMax },
     })
   }

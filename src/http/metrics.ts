@@ -3,6 +3,7 @@ import type { Lane } from '../inference/lane.ts'
 import type { StatisticsSnapshot } from '../inference/statistics.ts'
 import type { HistogramSnapshot } from '../kit/histogram.ts'
 import { cacheFamilies } from './cache-metrics.ts'
+import { lifeFamilies } from './life-metrics.ts'
 import { type MachineSample, machineFamilies } from './machine-metrics.ts'
 import { type Family, histogramSamples, micros, writeFamilies } from './metrics-text.ts'
 import type { Refusals } from './refusals.ts'
@@ -107,6 +108,7 @@ function laneFamilies(lanes: readonly Lane[]): Family[] {
   return [
     ...counters,
     ...histograms,
+    ...lifeFamilies(lanes),
     {
       name: 'nv_inference_request_failure',
       help: 'Number of failed inference requests, all batch sizes',

@@ -33,6 +33,6 @@ function laneStatistics(lane: Lane) {
       compute_infer: infer,
       compute_output: output,
     })),
-    memory_usage: [],
+    memory_usage: [{ type: 'CPU', id: 0, byte_size: lane.memory.bytes }],
   }
 }

@@ -6,6 +6,7 @@ import { mergeInputs, splitOutputs } from './batch-tensors.ts'
 import { checkInputs, chooseOutputs } from './check.ts'
 import { inputBytes, type Job, keyOf, type LaneRequest, type LaneResult, reasonOf, timeoutOf } from './job.ts'
 import { LaneCache } from './lane-cache.ts'
+import { LaneMemory } from './lane-memory.ts'
 import { LaneQueue } from './queue.ts'
 import type { ResponseCache } from './response-cache.ts'
 import { RunPlace } from './run-place.ts'
@@ -24,6 +25,8 @@ export interface LaneOptions {
   readonly mayRunInline: boolean
   /** Where its answers are kept; without it each request is run. */
   readonly cache?: ResponseCache | undefined
+  /** As it was measured when the session was loaded. */
+  readonly memory?: LaneMemory | undefined
 }
 
 /** One version of one model being served: its queue, its session, and how many run at once. */
@@ -33,6 +36,7 @@ export class Lane {
   /** "model/version" */
   readonly id: string
   readonly session: Session
+  readonly memory: LaneMemory
   readonly #options: LaneOptions
   readonly #queue: LaneQueue<Job>
   readonly #place = new RunPlace()
@@ -55,6 +59,7 @@ export class Lane {
     this.version = options.version
     this.id = `${options.model}/${options.version}`
     this.session = options.session
+    this.memory = options.memory ?? new LaneMemory(options.session, 0)
     this.#options = options
     this.#queue = new LaneQueue(this.id, options.scheduling)
     this.#allOutputs = options.session.signature.outputs.map(({ name }) => name)

@@ -5,6 +5,7 @@ import type { Backend, ModelSource, Session, SessionOptions, Signature } from '.
 import { DATATYPES } from '../runtime/datatypes.ts'
 import { checkSettings, type Expectation } from './check-settings.ts'
 import { Lane } from './lane.ts'
+import { LaneMemory } from './lane-memory.ts'
 import type { ResponseCache } from './response-cache.ts'
 import type { Scheduling } from './scheduling.ts'
 import { presentSession } from './served-session.ts'
@@ -23,6 +24,8 @@ export interface LanePlan {
   /** What the model's config says of its tensors. */
   readonly expected: Expectation
   readonly warmUp: WarmUp
+  /** What the version's files come to. */
+  readonly fileBytes: number
 }
 
 export interface Opening {
@@ -41,13 +44,14 @@ export async function openLane(
 ): Promise<Lane> {
   onStep('loading')
   const loaded = await opening.backend.load(plan.source, plan.session)
+  const memory = new LaneMemory(loaded, plan.fileBytes)
   try {
     checkPlan(plan, loaded)
     const session = presentSession(loaded, plan.expected)
     if (plan.warmUp.samples.length > 0) onStep('warming up')
     // On a lane that nobody else sees: what is counted, and which runs are quick, begins with the first request.
-    await warmUp(createLane(withoutWaiting(plan), session, opening), plan.warmUp, opening.clock)
-    return createLane(plan, session, opening)
+    await warmUp(createLane(withoutWaiting(plan), { session, memory }, opening), plan.warmUp, opening.clock)
+    return createLane(plan, { session, memory }, opening)
   } catch (error) {
     await loaded.close()
     throw error
@@ -70,13 +74,13 @@ function checkPlan(plan: LanePlan, session: Session): void {
   throw new EdgeError('model_invalid', `Cannot serve "${plan.session.id}": ${problems.join('; ')}`)
 }
 
-function createLane(plan: LanePlan, session: Session, opening: Opening): Lane {
+function createLane(plan: LanePlan, of: { session: Session; memory: LaneMemory }, opening: Opening): Lane {
   const { model, version, scheduling } = plan
   const { clock, runsMax } = opening
   return new Lane({
     model,
     version,
-    session,
+    ...of,
     clock,
     scheduling,
     runsMax: plan.instances === 0 ? runsMax : plan.instances,

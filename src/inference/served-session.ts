@@ -56,6 +56,10 @@ class NarrowedSession implements Session {
     return this.inner.providers
   }
 
+  get arenaBytes() {
+    return this.inner.arenaBytes
+  }
+
   run(request: RunRequest): Promise<RunResult> {
     return this.inner.run(request)
   }

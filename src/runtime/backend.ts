@@ -100,6 +100,8 @@ export interface Session {
   readonly metadata: ModelMetadata
   /** Providers that were registered for it, in order. */
   readonly providers: readonly string[]
+  /** What it has taken of the main memory; undefined where the runtime cannot say. */
+  readonly arenaBytes: number | undefined
   /** On a worker thread. */
   run(request: RunRequest): Promise<RunResult>
   /** On this thread, which stands still meanwhile: only for runs that are cheaper than a hop. */

@@ -1,5 +1,6 @@
 import { assert } from '../kit/assert.ts'
 import { EdgeError } from '../kit/errors.ts'
+import { arenaBytes } from './arena.ts'
 import type { ModelMetadata, RunRequest, RunResult, Session, Signature } from './backend.ts'
 import { type Address, Scope } from './memory.ts'
 import type { Ort } from './ort.ts'
@@ -30,6 +31,7 @@ export class OrtSession implements Session {
   readonly #target: RunTarget
   readonly #spare: RunCall[] = []
   #active = 0
+  #isClosed = false
 
   constructor(parts: OrtSessionParts) {
     this.#parts = parts
@@ -72,8 +74,15 @@ export class OrtSession implements Session {
     }
   }
 
+  get arenaBytes(): number | undefined {
+    // Also asked about while it is on its way out.
+    if (this.#isClosed) return undefined
+    return arenaBytes(this.#parts.ort, this.#parts.handle)
+  }
+
   async close(): Promise<void> {
     assert(this.#active === 0, 'a session is closed after its last run has ended')
+    this.#isClosed = true
     for (const call of this.#spare.splice(0)) call.destroy()
     await this.#parts.threads.call('ReleaseSession', [this.#parts.handle])
     this.#names.end()

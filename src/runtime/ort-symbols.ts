@@ -87,6 +87,8 @@ export const ORT_SYMBOLS = {
   GetAvailableProviders: { index: 125, args: ['ptr', 'ptr'] },
   ReleaseAvailableProviders: { index: 126, args: ['ptr', 'i32'] },
   AddSessionConfigEntry: { index: 130, args: ['ptr', 'ptr', 'ptr'] },
+  CreateAllocator: { index: 131, args: ['ptr', 'ptr', 'ptr'] },
+  ReleaseAllocator: release(132),
   SessionOptionsAppendExecutionProvider_TensorRT_V2: { index: 170, args: ['ptr', 'ptr'] },
   CreateTensorRTProviderOptions: { index: 171, args: ['ptr'] },
   UpdateTensorRTProviderOptions: { index: 172, args: ['ptr', 'ptr', 'ptr', 'usize'] },
@@ -99,6 +101,10 @@ export const ORT_SYMBOLS = {
   CastTypeInfoToOptionalTypeInfo: { index: 250, args: ['ptr', 'ptr'] },
   GetOptionalContainedTypeInfo: { index: 251, args: ['ptr', 'ptr'] },
   GetResizedStringTensorElementBuffer: { index: 252, args: ['ptr', 'usize', 'usize', 'ptr'] },
+  // Returns a char*; read as a pointer like a status.
+  GetKeyValue: { index: 297, args: ['ptr', 'ptr'], since: 23 },
+  ReleaseKeyValuePairs: { ...release(300), since: 23 },
+  AllocatorGetStats: { index: 319, args: ['ptr', 'ptr'], since: 23 },
   TensorTypeAndShape_HasShape: { index: 390, args: ['ptr'], returns: 'bool', since: 24 },
   GetTensorElementTypeAndShapeDataReference: { index: 414, args: ['ptr', 'ptr', 'ptr', 'ptr'], since: 24 },
 } as const satisfies Record<string, OrtSymbol>

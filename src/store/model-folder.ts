@@ -89,6 +89,13 @@ export async function findModelFile(
   return file.size === 0 ? refuse(`"${path}" is empty (0 bytes)`) : { path }
 }
 
+/** What the files of a version come to: the model and, beside it, the data that it is spread over. */
+export async function versionBytes(folder: string): Promise<number> {
+  const entries = await readdir(folder, { recursive: true })
+  const files = await Promise.all(entries.map((path) => stat(join(folder, path)).catch(() => undefined)))
+  return files.reduce((sum, file) => sum + (file?.isFile() ? file.size : 0), 0)
+}
+
 /** Triton's place for a model of several files: a folder of the file's name with `model.onnx` in it. */
 async function findInFolder(folder: string, refuse: (what: string) => { problem: string }) {
   const path = join(folder, 'model.onnx')

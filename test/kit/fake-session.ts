@@ -49,6 +49,7 @@ export class FakeSession implements Session {
   /** What was asked of it, and from where, in order. */
   readonly runs: { readonly place: 'thread' | 'inline'; readonly request: RunRequest }[] = []
   isHeld = false
+  arenaBytes: number | undefined = 0
   /** What the next runs say that they took. */
   runMs = 1
   /** What the next runs in line throw. */
@@ -163,6 +164,7 @@ export function lanePlan(model: string, version: string, provider = 'cpu') {
     instances: 0,
     expected: { max_batch_size: 0, inputs: [], outputs: [] },
     warmUp: NO_WARM_UP,
+    fileBytes: 0,
   }
   return { model, version, source: { bytes: new Uint8Array(0) }, session, ...plan }
 }

@@ -184,6 +184,18 @@ export function externalData(file: string): Uint8Array<ArrayBuffer> {
   })
 }
 
+/** OUTPUT0 is INPUT0, one number, and the weights, so many of them: four bytes each, in the file and of the answer. */
+export function heavy(weights: number): Uint8Array<ArrayBuffer> {
+  const rawData = new Uint8Array(new Float32Array(weights).fill(1).buffer)
+  return encodeModel({
+    name: 'heavy',
+    nodes: [node('Add', ['INPUT0', 'weights'], ['sum']), node('ReduceMean', ['sum'], ['OUTPUT0'])],
+    inputs: [tensor('INPUT0', 'FLOAT', [1])],
+    outputs: [tensor('OUTPUT0', 'FLOAT', [1])],
+    initializers: [{ name: 'weights', dataType: ELEMENT_TYPES.FLOAT, dims: [weights], rawData }],
+  })
+}
+
 /** OUTPUT0 = INPUT0 / INPUT1: zeros give the numbers that JSON has no words for. */
 export function divide(): Uint8Array<ArrayBuffer> {
   return encodeModel({
