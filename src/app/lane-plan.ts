@@ -11,7 +11,9 @@ export function planScheduling(
   settings: ModelSettings,
   queueItemsMax: Config['inference']['queue_items_max'],
 ): Pick<LanePlan, 'scheduling' | 'instances' | 'isCached'> {
-  const { batching } = settings
+  const { batching, sequences } = settings
+  // What is put together is the next requests of the sequences, in the same manner.
+  const joining = sequences?.strategy === 'oldest' ? sequences : batching
   const policy = (of: PolicySettings | undefined): QueuePolicy => ({
     timeoutMs: (of?.timeout_us ?? 0) / 1000,
     timeoutAction: of?.timeout_action ?? 'reject',
@@ -22,10 +24,10 @@ export function planScheduling(
   const priorityLevels = Math.max(1, batching?.priority_levels ?? 0)
   const scheduling: Scheduling = {
     batchSizeMax: settings.max_batch_size,
-    isDynamic: batching !== undefined && settings.max_batch_size > 0,
-    preferredBatchSizes: batching?.preferred_batch_sizes ?? [],
-    queueDelayMsMax: (batching?.queue_delay_us_max ?? 0) / 1000,
-    preserveOrdering: batching?.preserve_ordering ?? false,
+    isDynamic: joining !== undefined && settings.max_batch_size > 0,
+    preferredBatchSizes: joining?.preferred_batch_sizes ?? [],
+    queueDelayMsMax: (joining?.queue_delay_us_max ?? 0) / 1000,
+    preserveOrdering: joining?.preserve_ordering ?? false,
     priorityLevels,
     defaultPriorityLevel: Math.max(1, batching?.default_priority_level ?? 0),
     defaultPolicy: policy(batching?.default_queue_policy),

@@ -4,6 +4,7 @@ import type { LoadParameters } from '../http/load-parameters.ts'
 import type { ModelControl } from '../http/repository.ts'
 import type { LaneStatus } from '../inference/lane-table.ts'
 import type { Lanes } from '../inference/lanes.ts'
+import type { SequencePlan } from '../inference/sequences/plan.ts'
 import { chooseVersions } from '../inference/versions.ts'
 import type { WarmUpSample } from '../inference/warm-up-inputs.ts'
 import { assert } from '../kit/assert.ts'
@@ -19,6 +20,7 @@ import type { SentModels } from '../store/sent-files.ts'
 import { type OutputLabels, readLabels } from './label-files.ts'
 import { planScheduling } from './lane-plan.ts'
 import { sessionOptions } from './runtime.ts'
+import { planSequences } from './sequence-plan.ts'
 import { readWarmUp } from './warm-up-files.ts'
 
 interface RepositoryOptions {
@@ -36,6 +38,7 @@ interface Described {
   readonly settings: ModelSettings
   readonly labels: OutputLabels
   readonly warmUp: readonly WarmUpSample[]
+  readonly sequences: SequencePlan | undefined
 }
 
 /** A folder of models, and the lanes that serve what is in it. */
@@ -173,7 +176,7 @@ export class ModelRepository implements ModelControl {
     version: string,
     from: { path: string; folder: string; described: Described },
   ): Promise<LaneStatus> {
-    const { settings, warmUp } = from.described
+    const { settings, warmUp, sequences } = from.described
     return await this.#lanes.load({
       model,
       version,
@@ -182,6 +185,7 @@ export class ModelRepository implements ModelControl {
       ...planScheduling(settings, this.#queueItemsMax),
       expected: settings,
       fileBytes: await versionBytes(from.folder),
+      sequences,
       warmUp: { samples: warmUp, msMax: this.#warmUpMsMax },
     })
   }
@@ -253,7 +257,12 @@ async function describe(
   try {
     const settings = instead ?? parseModelSettings(folder.config)
     const path = join(root, folder.name)
-    return { settings, labels: await readLabels(path, settings), warmUp: await readWarmUp(path, settings) }
+    return {
+      settings,
+      labels: await readLabels(path, settings),
+      warmUp: await readWarmUp(path, settings),
+      sequences: await planSequences(path, settings),
+    }
   } catch (error) {
     return messageOf(error)
   }

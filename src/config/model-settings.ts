@@ -2,6 +2,7 @@ import { z } from 'zod'
 import { BatchingSettings } from './batching-settings.ts'
 import { ClientHints } from './client-hints.ts'
 import { reshapeProblem } from './reshape.ts'
+import { SequenceSettings, sequenceProblems } from './sequence-settings.ts'
 import { SessionSettings } from './session-settings.ts'
 import { parseToml } from './toml.ts'
 import { parseTritonConfig } from './triton-config.ts'
@@ -61,6 +62,8 @@ const Fields = z.strictObject({
   max_batch_size: z.int().min(0).max(65_536).default(0),
   /** How requests are put together; without it a request is its own batch. Needs `max_batch_size` above 0. */
   batching: BatchingSettings.optional(),
+  /** Requests that belong together and build on each other; in the place of `batching`. */
+  sequences: SequenceSettings.optional(),
   /** Runs of one version at once; 0 takes one for each run thread. */
   instances: z.int().min(0).max(256).default(0),
   /** A request that was answered before is answered from memory, within the device's inference.cache_bytes_max. */
@@ -79,6 +82,9 @@ const Fields = z.strictObject({
 
 /** What is right by itself may still contradict the rest. */
 export const ModelSettings = Fields.check((context) => {
+  for (const problem of sequenceProblems(context.value)) {
+    context.issues.push({ code: 'custom', ...problem, input: context.value })
+  }
   const { batching, max_batch_size } = context.value
   if (batching === undefined) return
   const refuse = (field: string, message: string) => {

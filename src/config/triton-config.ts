@@ -10,6 +10,7 @@ import { readOptimization } from './triton/optimization.ts'
 import { readParameters } from './triton/parameters.ts'
 import { MessageReader, Problems, textKey } from './triton/reader.ts'
 import { refuseImpossible } from './triton/refusals.ts'
+import { readSequences } from './triton/sequences.ts'
 import { readInput, readOutput } from './triton/tensors.ts'
 import { readWarmup } from './triton/warmup.ts'
 
@@ -20,6 +21,13 @@ const WORDS: Readonly<Record<string, string>> = {
   max_batch_size: 'max_batch_size',
   instances: 'instance_group',
   warmup: 'model_warmup',
+  'sequences.candidates_max': 'sequence_batching.oldest.max_candidate_sequences',
+  'sequences.preferred_batch_sizes': 'sequence_batching.oldest.preferred_batch_size',
+  'sequences.slot_utilization_min': 'sequence_batching.direct.minimum_slot_utilization',
+  'sequences.idle_us_max': 'sequence_batching.max_sequence_idle_microseconds',
+  'sequences.controls': 'sequence_batching.control_input',
+  'sequences.states': 'sequence_batching.state',
+  sequences: 'sequence_batching',
   'batching.preferred_batch_sizes': 'dynamic_batching.preferred_batch_size',
   'batching.queue_delay_us_max': 'dynamic_batching.max_queue_delay_microseconds',
   'batching.priority_levels': 'dynamic_batching.priority_levels',
@@ -56,6 +64,7 @@ function readConfig(config: MessageReader, folder: string) {
   checkIdentity(config, folder)
   refuseImpossible(config)
   const batching = config.message('dynamic_batching')
+  const sequences = config.message('sequence_batching')
   const { graphLevel, accelerators } = readOptimization(config.message('optimization'))
   const parameters = readParameters(config)
   const cache = config.message('response_cache')
@@ -69,6 +78,7 @@ function readConfig(config: MessageReader, folder: string) {
     model_file: config.text('default_model_filename') || undefined,
     max_batch_size: config.integer('max_batch_size'),
     batching: batching === undefined ? undefined : readBatching(batching),
+    sequences: sequences === undefined ? undefined : readSequences(sequences),
     instances: instances.count,
     response_cache: isCached,
     inputs: config.messages('input').map(readInput),

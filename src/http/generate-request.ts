@@ -4,6 +4,7 @@ import { elementCount } from '../runtime/datatypes.ts'
 import { asCount, asObject, asParameters, invalid, type Json, show } from './fields.ts'
 import type { DecodedRequest } from './infer-request.ts'
 import { decodeJsonData } from './json-tensor.ts'
+import { asSequence } from './sequence.ts'
 
 const decoder = new TextDecoder('utf-8', { fatal: true })
 
@@ -16,7 +17,8 @@ export function decodeGenerateRequest(
   lane: { readonly batchSizeMax: number; readonly session: { readonly signature: Signature } },
 ): DecodedRequest {
   const { inputs: specs } = lane.session.signature
-  const root = asObject(parseText(body, specs), 'The request')
+  const text = decodeText(body)
+  const root = asObject(parseText(text, specs), 'The request')
   const named = new Map(specs.map((spec) => [spec.name, spec]))
   const inputs = Object.entries(root).flatMap(([name, value]) => {
     const spec = named.get(name)
@@ -30,16 +32,19 @@ export function decodeGenerateRequest(
     isBinaryOutput: false,
     priority: asCount(parameters['priority'], 'priority'),
     timeoutMs: asCount(parameters['timeout'], 'timeout') / 1000,
+    sequence: parameters['sequence_id'] === undefined ? undefined : asSequence(parameters, text),
   }
 }
 
-function parseText(body: ArrayBuffer, specs: readonly TensorSpec[]): unknown {
-  let text: string
+function decodeText(body: ArrayBuffer): string {
   try {
-    text = decoder.decode(body)
+    return decoder.decode(body)
   } catch (cause) {
     throw invalid('Cannot parse JSON: the body is not UTF-8', cause)
   }
+}
+
+function parseText(text: string, specs: readonly TensorSpec[]): unknown {
   const hasLongs = specs.some(({ datatype }) => datatype.endsWith('INT64'))
   return parseExactJson(text, { keepsIntegers: hasLongs && mayRound(text) })
 }

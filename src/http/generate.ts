@@ -19,20 +19,23 @@ export async function answerGenerate(
   parts: InferParts,
 ): Promise<Response> {
   return await withLane(route, parts, async (lane, permit) => {
-    const json = await generate(lane, { request, permit }, parts)
+    const json = await generate(lane, { request, route, permit }, parts)
     if (!route.isStream) return new Response(json, { headers: JSON_HEADERS })
     return new Response(`data: ${json}\n\n`, { headers: STREAM_HEADERS })
   })
 }
 
 async function generate(
-  lane: Lane,
-  { request, permit }: { request: Request; permit: Permit },
+  announced: Lane,
+  { request, route, permit }: { request: Request; route: InferRoute; permit: Permit },
   parts: InferParts,
 ): Promise<string> {
   const body = await readBody(request, parts.bodyBytesMax, permit.hold)
-  const { id, inputs, priority, timeoutMs } = decodeGenerateRequest(body, lane)
-  const result = await lane.infer({ inputs, outputs: undefined, signal: request.signal, priority, timeoutMs })
+  const { id, inputs, priority, timeoutMs, sequence } = decodeGenerateRequest(body, announced)
+  const { signal } = request
+  const lane =
+    sequence === undefined ? announced : parts.engine.lanes.find(route.model, route.version, sequence)
+  const result = await lane.infer({ inputs, outputs: undefined, signal, priority, timeoutMs, sequence })
   try {
     const head = { ...(id === '' ? {} : { id }), model_name: lane.model, model_version: lane.version }
     return `${JSON.stringify(head).slice(0, -1)}${result.outputs.map(writeOutput).join('')}}`

@@ -1,8 +1,10 @@
+import type { SequencePart } from '../inference/sequences/plan.ts'
 import { mayRound, parseExactJson } from '../kit/exact-json.ts'
 import type { Tensor } from '../runtime/backend.ts'
 import { byteLength, DATATYPES, type Datatype, elementCount, isDatatype } from '../runtime/datatypes.ts'
 import { asArray, asBoolean, asCount, asObject, asParameters, invalid, type Json, show } from './fields.ts'
 import { decodeJsonData } from './json-tensor.ts'
+import { asSequence } from './sequence.ts'
 import { findShared, type SharedRegions } from './shared-regions.ts'
 import { decodeOutputs, type WantedOutput } from './wanted-outputs.ts'
 
@@ -20,6 +22,7 @@ export interface DecodedRequest {
   readonly timeoutMs?: number
   /** Some of its inputs lie in memory that the client may still write to. */
   readonly isVolatile?: boolean | undefined
+  readonly sequence?: SequencePart | undefined
 }
 
 const ELEMENTS_MAX = 2 ** 31
@@ -35,7 +38,8 @@ export function decodeInferRequest(
   regions?: SharedRegions | undefined,
 ): DecodedRequest {
   const jsonBytes = headerLength === null ? body.byteLength : parseHeaderLength(headerLength, body.byteLength)
-  const root = asObject(parseText(decodeText(new Uint8Array(body, 0, jsonBytes))), 'The request')
+  const text = decodeText(new Uint8Array(body, 0, jsonBytes))
+  const root = asObject(parseText(text), 'The request')
   const parameters = asParameters(root['parameters'], 'The request')
   const binary = new BinaryPart(new Uint8Array(body, jsonBytes))
   const inputs = asArray(root['inputs'], '"inputs"').map((input, index) =>
@@ -52,6 +56,7 @@ export function decodeInferRequest(
     priority: asCount(parameters['priority'], 'priority'),
     timeoutMs: asCount(parameters['timeout'], 'timeout') / 1000,
     isVolatile: regions === undefined ? undefined : inputs.some(({ bytes }) => regions.holds(bytes)),
+    sequence: parameters['sequence_id'] === undefined ? undefined : asSequence(parameters, text),
   }
 }
 

@@ -67,12 +67,20 @@ async function inferWith(
       ? decodeRawRequest(body, announced)
       : decodeInferRequest(body, headerLength, parts.regions)
   // Once more: while the body came in another version may have taken over, and this one may be on its way out.
-  const lane = parts.engine.lanes.find(route.model, route.version)
+  const { inputs, priority, timeoutMs, isVolatile, sequence } = decoded
+  const lane = parts.engine.lanes.find(route.model, route.version, sequence)
   const wanted = decoded.outputs?.map(({ name }) => name)
-  const { inputs, priority, timeoutMs, isVolatile } = decoded
   const { signal } = request
   trace?.mark('QUEUE_START')
-  const result = await lane.infer({ inputs, outputs: wanted, signal, priority, timeoutMs, isVolatile })
+  const result = await lane.infer({
+    inputs,
+    outputs: wanted,
+    signal,
+    priority,
+    timeoutMs,
+    isVolatile,
+    sequence,
+  })
   trace?.run(result.times)
   let answer: EncodedAnswer
   try {

@@ -10,6 +10,8 @@ const EXTENSIONS = [
   'logging',
   'model_repository',
   'model_repository(unload_dependents)',
+  'sequence',
+  'sequence(string_id)',
   'statistics',
   'trace',
 ]

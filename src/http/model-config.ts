@@ -3,6 +3,7 @@ import type { Lane } from '../inference/lane.ts'
 import type { Lanes } from '../inference/lanes.ts'
 import { assert } from '../kit/assert.ts'
 import type { TensorSpec } from '../runtime/backend.ts'
+import { sequenceConfig } from './sequence-config.ts'
 import { type ConfiguredWarmup, dataType, warmupConfig } from './warmup-config.ts'
 
 /** What the config answer takes from a model's settings, under their names. */
@@ -76,6 +77,9 @@ export function modelConfig(lane: Lane, settings: ConfiguredModel) {
     batch_output: [],
     optimization: optimization(settings),
     ...(settings.batching === undefined ? {} : { dynamic_batching: dynamicBatching(settings.batching) }),
+    ...(lane.sequences === undefined
+      ? {}
+      : { sequence_batching: sequenceConfig(lane.sequences.model, lane.scheduling) }),
     ...(settings.response_cache ? { response_cache: { enable: true } } : {}),
     instance_group: [instanceGroup(lane, settings)],
     default_model_filename: settings.model_file,

@@ -32,7 +32,7 @@ export function checkSettings(settings: Expectation, signature: Signature): stri
   return [...inputs, ...outputs]
 }
 
-function checkTensor(
+export function checkTensor(
   who: string,
   tensor: ExpectedTensor,
   model: { specs: readonly TensorSpec[]; hasBatch: boolean },

@@ -1,5 +1,6 @@
 import { EdgeError } from '../kit/errors.ts'
 import type { RunRequest, Tensor } from '../runtime/backend.ts'
+import type { SequencePart } from './sequences/plan.ts'
 import type { FailureReason, RequestTimes } from './statistics.ts'
 
 export interface LaneRequest {
@@ -13,6 +14,8 @@ export interface LaneRequest {
   readonly timeoutMs?: number | undefined
   /** Its bytes may change while it is answered: they lie in memory that a client shares. */
   readonly isVolatile?: boolean | undefined
+  /** The sequence that it belongs to; only some models ask for one. */
+  readonly sequence?: SequencePart | undefined
 }
 
 export interface LaneResult {

@@ -11,6 +11,9 @@ import { LaneQueue } from './queue.ts'
 import type { ResponseCache } from './response-cache.ts'
 import { RunPlace } from './run-place.ts'
 import { chooseBatch, policyOf, type Scheduling } from './scheduling.ts'
+import { SequenceBatcher } from './sequences/batcher.ts'
+import type { SequenceModel } from './sequences/plan.ts'
+import { visibleSession } from './sequences/visible.ts'
 import { type FailureReason, Statistics, type StatisticsSnapshot } from './statistics.ts'
 
 export interface LaneOptions {
@@ -27,6 +30,8 @@ export interface LaneOptions {
   readonly cache?: ResponseCache | undefined
   /** As it was measured when the session was loaded. */
   readonly memory?: LaneMemory | undefined
+  /** Its requests belong to sequences. */
+  readonly sequences?: SequenceModel | undefined
 }
 
 /** One version of one model being served: its queue, its session, and how many run at once. */
@@ -45,6 +50,8 @@ export class Lane {
   readonly #staticBatch: number
   readonly #allOutputs: readonly string[]
   readonly #cache: LaneCache | undefined
+  /** Runs its requests, where they belong to sequences. */
+  readonly sequences: SequenceBatcher | undefined
   #running = 0
   /** Results that were handed out and not released yet. */
   #unreleased = 0
@@ -58,23 +65,36 @@ export class Lane {
     this.model = options.model
     this.version = options.version
     this.id = `${options.model}/${options.version}`
-    this.session = options.session
-    this.memory = options.memory ?? new LaneMemory(options.session, 0)
+    const { session, sequences } = options
+    this.session = sequences === undefined ? session : visibleSession(session, sequences)
+    this.memory = options.memory ?? new LaneMemory(session, 0)
     this.#options = options
     this.#queue = new LaneQueue(this.id, options.scheduling)
-    this.#allOutputs = options.session.signature.outputs.map(({ name }) => name)
-    const first = options.session.signature.inputs[0]?.shape?.[0] ?? -1
+    this.#allOutputs = this.session.signature.outputs.map(({ name }) => name)
+    const first = session.signature.inputs[0]?.shape?.[0] ?? -1
     this.#staticBatch = options.scheduling.batchSizeMax > 0 && first > 0 ? first : 0
     this.#cache = this.#createCache()
+    if (sequences === undefined) return
+    const own = { id: this.id, model: sequences, staticBatch: this.#staticBatch }
+    this.sequences = new SequenceBatcher({
+      ...options,
+      ...own,
+      place: this.#place,
+      statistics: this.#statistics,
+    })
   }
 
   get queued(): number {
-    return this.#queue.size
+    return this.#queue.size + (this.sequences?.queued ?? 0)
   }
 
   /** Above 0 the first dimension of every input and output is the batch, of any size up to this. */
   get batchSizeMax(): number {
     return this.#options.scheduling.batchSizeMax
+  }
+
+  get scheduling(): Scheduling {
+    return this.#options.scheduling
   }
 
   /** Whether a request that was answered before is answered without a run. */
@@ -107,6 +127,7 @@ export class Lane {
     const outputs = request.outputs === undefined ? this.#allOutputs : this.#chooseOutputs(request.outputs)
     const run: RunRequest = { inputs: request.inputs, outputs, signal: request.signal }
     const arrivedMs = this.#options.clock.elapsed()
+    if (this.sequences !== undefined) return await this.sequences.infer(run, request.sequence, arrivedMs)
     // Nobody waits and nobody is to be waited for: the shortest way.
     const isDirect = !this.#options.scheduling.isDynamic && this.#staticBatch === 0
     if (!isDirect || this.#running >= this.#options.runsMax || this.#queue.size > 0) {
@@ -119,6 +140,7 @@ export class Lane {
   async close(): Promise<void> {
     assert(!this.#isDraining, 'a lane is closed once')
     this.#isDraining = true
+    await this.sequences?.close()
     if (!this.#isEmpty) await new Promise<void>((empty) => (this.#onEmpty = empty))
     await this.session.close()
     this.#cache?.close()

@@ -4,6 +4,8 @@ import type { Lane } from './lane.ts'
 import { type LaneStatus, LaneTable } from './lane-table.ts'
 import { type LanePlan, type Opening, openLane } from './open-lane.ts'
 import type { ResponseCache } from './response-cache.ts'
+import { DrainingLanes } from './sequences/draining.ts'
+import type { SequencePart } from './sequences/plan.ts'
 
 /** All lanes of this process, and what became of the versions that have none. */
 export class Lanes {
@@ -11,6 +13,7 @@ export class Lanes {
   readonly #table = new LaneTable()
   /** The last change asked for, by "model/version". */
   readonly #changes = new Map<string, Promise<void>>()
+  readonly #draining = new DrainingLanes()
   readonly #log: Logger = logger('inference')
 
   constructor(options: Opening) {
@@ -83,7 +86,7 @@ export class Lanes {
     const loadMs = Math.round(this.#options.clock.elapsed() - began)
     const { providers } = lane.session
     this.#log.info('inference.lane_ready', { model, version, load_ms: loadMs, providers })
-    await before?.close()
+    if (before !== undefined) await this.#draining.letGo(before)
     return this.#table.status(model, version)
   }
 
@@ -101,7 +104,8 @@ export class Lanes {
     const lane = this.#table.lane(model, version)
     if (lane === undefined) return
     this.#table.set({ model, version, state: 'UNLOADING', reason: 'unloading' }, undefined)
-    await lane.close()
+    // Where no other version is left nobody finds the way to a sequence in progress: it ends with its lane.
+    await (this.versions(model).length > 0 ? this.#draining.letGo(lane) : lane.close())
     this.#table.set({ model, version, state: 'UNAVAILABLE', reason: 'unloaded' }, undefined)
     this.#log.info('inference.lane_unloaded', { model, version })
   }
@@ -117,9 +121,18 @@ export class Lanes {
     this.#log.info('inference.labels_moved', { model, labels: this.#table.labels(model) })
   }
 
-  /** The lane of a version or, where no version has that name, of a label; of the latest ready one when none is named. */
-  find(model: string, version: string | undefined): Lane {
-    return this.#table.find(model, version)
+  /**
+   * The lane of a version or, where no version has that name, of a label; of the latest ready one when none is named. A
+   * request of a sequence goes to the lane where that began, as long as it is there.
+   */
+  find(model: string, version: string | undefined, sequence?: SequencePart): Lane {
+    const lane = this.#table.find(model, version)
+    if (sequence === undefined || sequence.isStart || lane.sequences?.isOpen(sequence)) return lane
+    // A label, or none, may have stood for another version when the sequence began.
+    const named = version === lane.version ? version : undefined
+    const others = this.#table.ready(model, named)
+    const other = others.find(({ sequences }) => sequences?.isOpen(sequence))
+    return other ?? this.#draining.find(model, named, sequence) ?? lane
   }
 
   /** Ready versions of a model, oldest first. */
@@ -145,6 +158,6 @@ export class Lanes {
   async close(): Promise<void> {
     const lanes = this.#table.ready()
     this.#table.clear()
-    await Promise.all(lanes.map((lane) => lane.close()))
+    await Promise.all([...lanes.map((lane) => lane.close()), this.#draining.close()])
   }
 }

@@ -8,6 +8,8 @@ import { Lane } from './lane.ts'
 import { LaneMemory } from './lane-memory.ts'
 import type { ResponseCache } from './response-cache.ts'
 import type { Scheduling } from './scheduling.ts'
+import type { SequenceModel, SequencePlan } from './sequences/plan.ts'
+import { resolveSequences } from './sequences/resolve.ts'
 import { presentSession } from './served-session.ts'
 import { type WarmUp, warmUp } from './warm-up.ts'
 
@@ -23,6 +25,8 @@ export interface LanePlan {
   readonly isCached?: boolean
   /** What the model's config says of its tensors. */
   readonly expected: Expectation
+  /** Its requests belong to sequences. */
+  readonly sequences?: SequencePlan | undefined
   readonly warmUp: WarmUp
   /** What the version's files come to. */
   readonly fileBytes: number
@@ -46,12 +50,12 @@ export async function openLane(
   const loaded = await opening.backend.load(plan.source, plan.session)
   const memory = new LaneMemory(loaded, plan.fileBytes)
   try {
-    checkPlan(plan, loaded)
-    const session = presentSession(loaded, plan.expected)
+    const sequences = checkPlan(plan, loaded)
+    const served = { session: presentSession(loaded, plan.expected), memory, sequences }
     if (plan.warmUp.samples.length > 0) onStep('warming up')
     // On a lane that nobody else sees: what is counted, and which runs are quick, begins with the first request.
-    await warmUp(createLane(withoutWaiting(plan), { session, memory }, opening), plan.warmUp, opening.clock)
-    return createLane(plan, { session, memory }, opening)
+    await warmUp(createLane(withoutWaiting(plan), served, opening), plan.warmUp, opening.clock)
+    return createLane(plan, served, opening)
   } catch (error) {
     await loaded.close()
     throw error
@@ -63,24 +67,39 @@ function withoutWaiting(plan: LanePlan): LanePlan {
   return { ...plan, isCached: false, scheduling: { ...plan.scheduling, isDynamic: false } }
 }
 
-function checkPlan(plan: LanePlan, session: Session): void {
+interface Served {
+  readonly session: Session
+  readonly memory: LaneMemory
+  readonly sequences: SequenceModel | undefined
+}
+
+/** What its sequences need of the model, where its requests belong to such. */
+function checkPlan(plan: LanePlan, session: Session): SequenceModel | undefined {
   const { signature } = session
+  const sequences = resolveFor(plan, signature)
   const problems = [
     ...checkSettings(plan.expected, signature),
+    ...(sequences?.problems ?? []),
     ...outputProblems(signature),
     ...batchProblems(signature, plan.scheduling),
   ]
-  if (problems.length === 0) return
-  throw new EdgeError('model_invalid', `Cannot serve "${plan.session.id}": ${problems.join('; ')}`)
+  if (problems.length > 0) {
+    throw new EdgeError('model_invalid', `Cannot serve "${plan.session.id}": ${problems.join('; ')}`)
+  }
+  return sequences?.model
 }
 
-function createLane(plan: LanePlan, of: { session: Session; memory: LaneMemory }, opening: Opening): Lane {
+function resolveFor({ sequences, scheduling }: LanePlan, signature: Signature) {
+  return sequences === undefined ? undefined : resolveSequences(sequences, signature, scheduling.batchSizeMax)
+}
+
+function createLane(plan: LanePlan, served: Served, opening: Opening): Lane {
   const { model, version, scheduling } = plan
   const { clock, runsMax } = opening
   return new Lane({
     model,
     version,
-    ...of,
+    ...served,
     clock,
     scheduling,
     runsMax: plan.instances === 0 ? runsMax : plan.instances,

@@ -13,6 +13,9 @@ export interface WarmUp {
 
 export const NO_WARM_UP: WarmUp = { samples: [], msMax: 0 }
 
+/** Where a model's requests belong to sequences, each run of a sample is one. */
+const WHOLE_SEQUENCE = { id: 1n, isStart: true, isEnd: true }
+
 interface Trial {
   /** "model/version" */
   readonly id: string
@@ -49,7 +52,7 @@ async function runSample(trial: Trial, sample: WarmUpSample, signal: AbortSignal
   for (let run = 0; run < sample.count; run += 1) {
     // A run in line does not look at the signal.
     signal.throwIfAborted()
-    const result = await trial.infer({ inputs, outputs: undefined, signal })
+    const result = await trial.infer({ inputs, outputs: undefined, signal, sequence: WHOLE_SEQUENCE })
     result.release()
   }
 }

@@ -55,7 +55,7 @@ const FILES: Readonly<Record<string, string | Uint8Array>> = {
   'plain/1/model.onnx': zoo.simple(),
   'folder/config.pbtxt': '',
   'folder/1/model.onnx/model.onnx': zoo.simple(),
-  'impossible/config.pbtxt': 'backend: "python"\nsequence_batching { }\nmax_batch_sizes: 8\n',
+  'impossible/config.pbtxt': 'backend: "python"\nmodel_operations { }\nmax_batch_sizes: 8\n',
   'impossible/1/model.onnx': zoo.simple(),
   // As in the quickstart: clients send an image, the model wants a batch of one in front.
   'reshaped/config.pbtxt': `
@@ -214,7 +214,7 @@ test.each([
     'impossible',
     [
       'config.pbtxt": line 1: backend: is "python", expected "onnxruntime"',
-      'line 2: sequence_batching: is not supported',
+      'line 2: model_operations: is not supported',
       'line 3: max_batch_sizes: is unknown',
     ],
   ],

@@ -61,6 +61,26 @@ async def at_once(address):
         is_right(result)
 
 
+@check("16 sequences at once, by number and by text")
+async def sequences(address):
+    async def add_up(client, one):
+        sums = []
+        for step in range(6):
+            came = http.InferInput("INPUT0", [1, 1], "INT32")
+            came.set_data_from_numpy(np.array([[step + 1]], dtype=np.int32))
+            result = await client.infer(
+                "recording", [came], sequence_id=one, sequence_start=step == 0, sequence_end=step == 5
+            )
+            sums.append(result.as_numpy("OUTPUT0").tolist()[0])
+        return sums
+
+    async with http.InferenceServerClient(address, conn_limit=16) as client:
+        ids = [*range(1, 9), *(f"{number}" for number in range(1, 9))]
+        answers = await asyncio.gather(*[add_up(client, one) for one in ids])
+    for sums in answers:
+        equal(sums, [[0, *range(1, step + 2)] for step in range(6)])
+
+
 @check("compressed requests, and answers if the server wants")
 async def compression(address):
     async with http.InferenceServerClient(address) as client:

@@ -260,6 +260,41 @@ def classification(address):
     equal([round(float(one[0]), 5) for one in top], [0.7, 0.2])
 
 
+@check("sequences, several at a time")
+def sequences(address):
+    ids = [1, 2**64 - 1, 2**64 - 2]
+    sums = {one: [] for one in ids}
+    with http.InferenceServerClient(address) as client:
+        for step in range(5):
+            for place, one in enumerate(ids):
+                data = np.array([[step + 10**place]], dtype=np.int32)
+                result = client.infer(
+                    "counting",
+                    [tensor("INPUT0", data, "INT32", binary=step % 2 == 0)],
+                    sequence_id=one,
+                    sequence_start=step == 0,
+                    sequence_end=step == 4,
+                )
+                equal(result.as_numpy("WHO").tolist(), [[one]])
+                sums[one].append(int(result.as_numpy("OUTPUT0")[0][0]))
+        error = refused(lambda: client.infer("counting", [tensor("INPUT0", data, "INT32")], sequence_id=1))
+        equal(error.status(), "400")
+        assert "must specify the START flag" in error.message(), error
+        error = refused(lambda: client.infer("counting", [tensor("INPUT0", data, "INT32")]))
+        assert "must specify a non-zero or non-empty correlation ID" in error.message(), error
+    for place, one in enumerate(ids):
+        equal(sums[one], np.cumsum([step + 10**place for step in range(5)]).tolist())
+
+
+@check("a sequence whose id is a text, of a model that wants a number")
+def sequence_text(address):
+    data = np.array([[1]], dtype=np.int32)
+    with http.InferenceServerClient(address) as client:
+        inputs = [tensor("INPUT0", data, "INT32")]
+        error = refused(lambda: client.infer("counting", inputs, sequence_id="a", sequence_start=True))
+    assert 'sequence_id "a" does not fit into "ID"' in error.message(), error
+
+
 @check("statistics of a model")
 def statistics(address):
     with http.InferenceServerClient(address) as client:

@@ -33,6 +33,30 @@ const MODELS: Readonly<Record<string, Uint8Array>> = {
   broken: new Uint8Array(0),
 }
 
+/** Adds up what the requests of a sequence bring. */
+const COUNTING = `
+max_batch_size = 8
+
+[sequences]
+idle_us_max = 60_000_000
+states = [{ input = "STATE", output = "NEXT" }]
+controls = [
+  { name = "START", kind = "start", datatype = "INT32" },
+  { name = "END", kind = "end", datatype = "INT32" },
+  { name = "READY", kind = "ready", datatype = "INT32" },
+  { name = "ID", kind = "id", datatype = "UINT64" },
+]
+`
+
+/** Answers with all that its sequence has brought so far. */
+const RECORDING = `
+max_batch_size = 8
+
+[sequences]
+idle_us_max = 60_000_000
+states = [{ input = "STATE", output = "NEXT" }]
+`
+
 describe.skipIf(missing !== undefined)('the client', () => {
   let folder: Awaited<ReturnType<typeof createFolder>>
   let server: Running
@@ -41,6 +65,8 @@ describe.skipIf(missing !== undefined)('the client', () => {
     folder = await createFolder()
     const models = join(folder.path, 'models')
     for (const [name, onnx] of Object.entries(MODELS)) await writeModel(models, name, { onnx })
+    await writeModel(models, 'counting', { onnx: zoo.accumulator(), config: COUNTING })
+    await writeModel(models, 'recording', { onnx: zoo.recorder(), config: RECORDING })
     const config = join(folder.path, 'limpet.toml')
     await Bun.write(config, '[http]\nshared_memory = true\n')
     server = await startServing(folder.path, {

@@ -256,7 +256,6 @@ describe('providers', () => {
 
 describe('what cannot be had is refused, with what can instead', () => {
   test.each([
-    ['sequence_batching { }', 'sequence_batching: is not supported: '],
     ['ensemble_scheduling { step [] }', 'ensemble_scheduling: is not supported: '],
     ['model_operations { op_library_filename: "a.so" }', 'model_operations: is not supported: '],
     ['model_repository_agents { }', 'model_repository_agents: is not supported: '],
@@ -353,7 +352,7 @@ describe('what is written wrongly', () => {
 
   test('is named all at once, in the order of the file', () => {
     const text = `name: "other"
-      sequence_batching { direct { } }
+      model_operations { }
       max_batch_size: 70000
       dynamic_batching {
         max_delay: 3
@@ -362,7 +361,7 @@ describe('what is written wrongly', () => {
       optimization { graph { level: 7 } }`
     expect(problemsOf(text).map((problem) => problem.replace(/^(line \d+: [^:]+):.*/, '$1'))).toEqual([
       'line 1: name',
-      'line 2: sequence_batching',
+      'line 2: model_operations',
       'line 3: max_batch_size',
       'line 5: dynamic_batching.max_delay',
       'line 6: dynamic_batching.max_queue_delay_microseconds',

@@ -199,7 +199,7 @@ describe('dynamic_batching', () => {
     expect(configOf('response_cache { enable: false }')).not.toHaveProperty('response_cache')
   })
 
-  test('is not there when it is not, as sequence_batching never is', () => {
+  test('is not there when it is not', () => {
     const absent = ['dynamic_batching', 'sequence_batching', 'ensemble_scheduling', 'response_cache']
     expect(Object.keys(configOf('')).filter((key) => absent.includes(key))).toEqual([])
   })

@@ -99,6 +99,46 @@ export function mapOutput(): Uint8Array<ArrayBuffer> {
   })
 }
 
+/**
+ * Adds up: OUTPUT0 is INPUT0 and what STATE holds, NEXT the same for the next time. SAID is what START, END and READY
+ * say, WHO is what ID says.
+ */
+export function accumulator(batch: number | string = 'batch'): Uint8Array<ArrayBuffer> {
+  const shape = [batch, 1]
+  return encodeModel({
+    name: 'accumulator',
+    nodes: [
+      node('Add', ['INPUT0', 'STATE'], ['OUTPUT0']),
+      node('Identity', ['OUTPUT0'], ['NEXT']),
+      node('Concat', ['START', 'END', 'READY'], ['SAID'], [integer('axis', 1)]),
+      node('Identity', ['ID'], ['WHO']),
+    ],
+    inputs: [
+      ...['INPUT0', 'STATE', 'START', 'END', 'READY'].map((name) => tensor(name, 'INT32', shape)),
+      tensor('ID', 'UINT64', shape),
+    ],
+    outputs: [
+      tensor('OUTPUT0', 'INT32', shape),
+      tensor('NEXT', 'INT32', shape),
+      tensor('SAID', 'INT32', [batch, 3]),
+      tensor('WHO', 'UINT64', shape),
+    ],
+  })
+}
+
+/** Remembers everything: OUTPUT0 and NEXT are STATE and behind it INPUT0. */
+export function recorder(type: ElementType = 'INT32'): Uint8Array<ArrayBuffer> {
+  return encodeModel({
+    name: 'recorder',
+    nodes: [
+      node('Concat', ['STATE', 'INPUT0'], ['OUTPUT0'], [integer('axis', 1)]),
+      node('Identity', ['OUTPUT0'], ['NEXT']),
+    ],
+    inputs: [tensor('INPUT0', type, ['batch', 1]), tensor('STATE', type, ['batch', 'kept'])],
+    outputs: [tensor('OUTPUT0', type, ['batch', 'more']), tensor('NEXT', type, ['batch', 'more'])],
+  })
+}
+
 /** Multiplies two 256x256 matrices INPUT0 times, about a millisecond each. OUTPUT0 is 1/256. */
 export function slow(): Uint8Array<ArrayBuffer> {
   const size = [256, 256]

@@ -16,7 +16,10 @@ export function tensorOf(
 }
 
 /** A binary request, as one buffer with its header length. */
-export function encodeBinary(inputs: readonly V2Tensor[]): {
+export function encodeBinary(
+  inputs: readonly V2Tensor[],
+  parameters: Readonly<Record<string, unknown>> = {},
+): {
   body: Uint8Array<ArrayBuffer>
   headers: Record<string, string>
 } {
@@ -28,7 +31,7 @@ export function encodeBinary(inputs: readonly V2Tensor[]): {
         shape,
         parameters: { binary_data_size: bytes.length },
       })),
-      parameters: { binary_data_output: true },
+      parameters: { binary_data_output: true, ...parameters },
     }),
   )
   const body = new Uint8Array(Buffer.concat([json, ...inputs.map(({ bytes }) => bytes)]))
@@ -39,8 +42,12 @@ export async function inferBinary(
   url: string,
   model: string,
   inputs: readonly V2Tensor[],
+  more?: Readonly<Record<string, unknown>>,
 ): Promise<Map<string, V2Tensor>> {
-  const response = await fetch(`${url}/v2/models/${model}/infer`, { method: 'POST', ...encodeBinary(inputs) })
+  const response = await fetch(`${url}/v2/models/${model}/infer`, {
+    method: 'POST',
+    ...encodeBinary(inputs, more),
+  })
   const bytes = new Uint8Array(await response.arrayBuffer())
   if (!response.ok) throw new Error(`${response.status}: ${Buffer.from(bytes).toString()}`)
   // Without it there is nothing binary: each output is empty.

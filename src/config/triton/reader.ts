@@ -94,6 +94,11 @@ export class MessageReader {
     return this.#single(name, (value) => toInteger(value, range), describeRange(range))
   }
 
+  /** With or without a fraction. */
+  number(name: string): number | undefined {
+    return this.#single(name, toNumber, 'a number')
+  }
+
   boolean(name: string): boolean | undefined {
     return this.#single(name, toBoolean, 'true or false')
   }
@@ -111,6 +116,14 @@ export class MessageReader {
 
   integers(name: string, range = INT64): number[] {
     return this.#all(name, (value) => toInteger(value, range), describeRange(range))
+  }
+
+  numbers(name: string): number[] {
+    return this.#all(name, toNumber, 'a number')
+  }
+
+  booleans(name: string): boolean[] {
+    return this.#all(name, toBoolean, 'true or false')
   }
 
   messages(name: string): MessageReader[] {
@@ -206,6 +219,11 @@ function toInteger(value: PbValue, { min, max }: Range): number | undefined {
 function toBigInt(value: PbValue): bigint | undefined {
   if (value.kind === 'integer') return value.value
   return value.kind === 'quoted' && QUOTED_INTEGER.test(value.value) ? BigInt(value.value) : undefined
+}
+
+function toNumber(value: PbValue): number | undefined {
+  if (value.kind === 'float') return value.value
+  return value.kind === 'integer' ? Number(value.value) : undefined
 }
 
 function toBoolean(value: PbValue): boolean | undefined {
