@@ -72,6 +72,7 @@ async function compile(target: Target, outfile: string): Promise<void> {
     define: {
       LIMPET_VERSION: JSON.stringify(version),
       LIMPET_COMMIT: JSON.stringify(readCommit()),
+      LIMPET_COMMITTED_MS: JSON.stringify(readCommitTime()),
       ...Object.fromEntries(Object.entries(THREADS).map(([name, path]) => [name, pathInBinary(path)])),
     },
     plugins: [embedFiles(target)],
@@ -151,6 +152,11 @@ async function hashInputs(): Promise<string> {
 function readCommit(): string {
   const git = Bun.spawnSync(['git', 'rev-parse', '--short=12', 'HEAD'], { cwd: ROOT, stderr: 'ignore' })
   return git.success ? git.stdout.toString().trim() : 'unknown'
+}
+
+function readCommitTime(): number {
+  const git = Bun.spawnSync(['git', 'log', '-1', '--format=%ct'], { cwd: ROOT, stderr: 'ignore' })
+  return git.success ? Number(git.stdout.toString().trim()) * 1000 : 0
 }
 
 await main()

@@ -15,6 +15,8 @@ const ARROWS: Readonly<Record<string, readonly string[]>> = {
   health: [],
   http: ['inference', 'store', 'health', 'runtime'],
   store: ['trust'],
+  trust: [],
+  publisher: ['trust', 'store'],
 }
 
 /** Foreign module → folders that own it. */
@@ -27,6 +29,11 @@ const OWNERS: Readonly<Record<string, readonly string[]>> = {
   'smol-toml': ['config'],
   commander: ['main.ts'],
   pino: ['kit'],
+  'tuf-js': ['trust'],
+  'tuf-js/dist/error': ['trust'],
+  'tuf-js/dist/store': ['trust'],
+  '@tufjs/models': ['trust'],
+  '@tufjs/models/dist/error': ['trust'],
 }
 
 interface Source {

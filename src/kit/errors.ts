@@ -24,6 +24,7 @@ export const ERROR_CODES = {
   library_unusable: { http: 500, retry: false },
   model_invalid: { http: 500, retry: false },
   peer_failed: { http: 502, retry: true },
+  untrusted: { http: 403, retry: false },
 } as const satisfies Record<string, { http: number; retry: boolean }>
 
 export type ErrorCode = keyof typeof ERROR_CODES
