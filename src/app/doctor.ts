@@ -3,6 +3,7 @@ import { arch, availableParallelism, cpus, freemem, release, totalmem } from 'no
 import { join } from 'node:path'
 import { type Config, loadConfig } from '../config/config.ts'
 import { readEnvironment } from '../config/environment.ts'
+import type { ModelSettings } from '../config/model-settings.ts'
 import { chooseProfile } from '../config/profile.ts'
 import { GpuWatch } from '../health/gpu-watch.ts'
 import { NVML_LIBRARY } from '../health/nvml.ts'
@@ -169,7 +170,7 @@ async function examineModels(
   const { config, backend, add } = from
   const warmUpMsMax = config.models.warmup_seconds_max * 1000
   const lanes = new Lanes({ backend, clock: systemClock, runsMax: 1 })
-  const repository = new ModelRepository({ root, lanes, queueItemsMax: 1, warmUpMsMax })
+  const repository = new ModelRepository({ root, lanes, queueItemsMax: 1, warmUpMsMax, isEager: true })
   const isRead = await attempt(
     () => repository.loadAll().then(() => true),
     (what) => add('models', 'bad', what),
@@ -182,14 +183,23 @@ async function examineModels(
       add('models', 'bad', `${model}${version === '' ? '' : ` ${version}`}: ${reason}`)
       continue
     }
-    const { signature } = lanes.find(model, version).session
+    const { session, memory } = lanes.find(model, version)
+    const { signature } = session
     const specs = (list: typeof signature.inputs) =>
       list.map((spec) => `${spec.name} ${describeSpec(spec)}`).join(', ')
     add('models', 'good', `${model} ${version}: ${specs(signature.inputs)} → ${specs(signature.outputs)}`)
+    add('models', 'good', `${model} ${version}: ${describeLife(memory.bytes, repository.settings(model))}`)
     const isUncached = repository.settings(model)?.response_cache && config.inference.cache_bytes_max === 0
     if (isUncached) add('models', 'note', `${model} ${version}: ${UNCACHED}`)
   }
   await lanes.close()
+}
+
+/** What it takes, and how it comes and goes. */
+function describeLife(bytes: number, settings: ModelSettings | undefined): string {
+  const { swap = 'auto', pinned = false, on_demand = false } = settings ?? {}
+  const words = [`${(bytes / 1e6).toFixed(1)} MB`, `swap ${swap}`]
+  return [...words, ...(pinned ? ['pinned'] : []), ...(on_demand ? ['on demand'] : [])].join(', ')
 }
 
 /** True when nothing is bad. */

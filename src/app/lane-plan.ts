@@ -1,5 +1,6 @@
 import type { Config } from '../config/config.ts'
 import type { ModelSettings } from '../config/model-settings.ts'
+import type { LifePolicy } from '../inference/life.ts'
 import type { LanePlan } from '../inference/open-lane.ts'
 import type { QueuePolicy, Scheduling } from '../inference/scheduling.ts'
 
@@ -34,4 +35,10 @@ export function planScheduling(
     policies: new Map(policies.map(([level, of]) => [Number(level), policy(of)])),
   }
   return { scheduling, instances: settings.instances, isCached: settings.response_cache }
+}
+
+/** How the lanes of a model come and go; what came in a request has no files to be loaded from again. */
+export function planLife(settings: ModelSettings, isTransient: boolean): LifePolicy {
+  const { swap, pinned: isPinned, on_demand: isOnDemand } = settings
+  return { swap, isPinned, isOnDemand: isOnDemand && !isTransient, isTransient }
 }

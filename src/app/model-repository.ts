@@ -4,6 +4,7 @@ import type { LoadParameters } from '../http/load-parameters.ts'
 import type { ModelControl } from '../http/repository.ts'
 import type { LaneStatus } from '../inference/lane-table.ts'
 import type { Lanes } from '../inference/lanes.ts'
+import type { LanePlan } from '../inference/open-lane.ts'
 import type { SequencePlan } from '../inference/sequences/plan.ts'
 import { chooseVersions } from '../inference/versions.ts'
 import type { WarmUpSample } from '../inference/warm-up-inputs.ts'
@@ -18,7 +19,7 @@ import {
 } from '../store/model-folder.ts'
 import type { SentModels } from '../store/sent-files.ts'
 import { type OutputLabels, readLabels } from './label-files.ts'
-import { planScheduling } from './lane-plan.ts'
+import { planLife, planScheduling } from './lane-plan.ts'
 import { sessionOptions } from './runtime.ts'
 import { planSequences } from './sequence-plan.ts'
 import { readWarmUp } from './warm-up-files.ts'
@@ -29,6 +30,8 @@ interface RepositoryOptions {
   readonly queueItemsMax: number
   /** What warming up one version may take. */
   readonly warmUpMsMax: number
+  /** Also what a request would load is loaded at once. */
+  readonly isEager?: boolean
   /** Where what clients send is kept while it is loaded; without it they cannot. */
   readonly sent?: SentModels
 }
@@ -41,12 +44,23 @@ interface Described {
   readonly sequences: SequencePlan | undefined
 }
 
+interface FolderLoad {
+  /** The repository that the folder is in. */
+  readonly root: string
+  readonly folder: ModelFolder
+  /** Counts instead of what the folder's own config says. */
+  readonly instead?: ModelSettings | undefined
+  /** What a request would load is left to the first one. */
+  readonly isLazy?: boolean
+}
+
 /** A folder of models, and the lanes that serve what is in it. */
 export class ModelRepository implements ModelControl {
   readonly #root: string
   readonly #lanes: Lanes
   readonly #queueItemsMax: number
   readonly #warmUpMsMax: number
+  readonly #isEager: boolean
   readonly #sent: SentModels | undefined
   /** Of what serves, or would if it could. */
   readonly #described = new Map<string, Described>()
@@ -58,6 +72,7 @@ export class ModelRepository implements ModelControl {
     this.#lanes = options.lanes
     this.#queueItemsMax = options.queueItemsMax
     this.#warmUpMsMax = options.warmUpMsMax
+    this.#isEager = options.isEager ?? false
     this.#sent = options.sent
   }
 
@@ -73,7 +88,9 @@ export class ModelRepository implements ModelControl {
 
   /** What cannot be loaded stands in the index with its reason. */
   async loadAll(): Promise<void> {
-    for (const folder of await listModels(this.#root)) await this.#loadFolder(this.#root, folder)
+    for (const folder of await listModels(this.#root)) {
+      await this.#loadFolder({ root: this.#root, folder, isLazy: !this.#isEager })
+    }
   }
 
   async load(model: string, instead?: LoadParameters): Promise<readonly LaneStatus[]> {
@@ -87,7 +104,7 @@ export class ModelRepository implements ModelControl {
         `failed to load '${model}', there is no folder of that name in "${this.#root}"`,
       )
     }
-    const statuses = await this.#loadFolder(this.#root, folder, settings)
+    const statuses = await this.#loadFolder({ root: this.#root, folder, instead: settings })
     if (statuses.some(isLoaded)) this.#sentNames.delete(model)
     return statuses
   }
@@ -120,7 +137,7 @@ export class ModelRepository implements ModelControl {
       const folder = await readModel(root, model)
       assert(folder !== undefined, `the folder of "${model}" was made`)
       this.#sentNames.add(model)
-      const statuses = await this.#loadFolder(root, folder, settings)
+      const statuses = await this.#loadFolder({ root, folder, instead: settings })
       await this.#forgetSent(model)
       return statuses
     })
@@ -142,8 +159,7 @@ export class ModelRepository implements ModelControl {
     this.#described.delete(model)
   }
 
-  /** With `instead`, what the folder's own config says does not count. */
-  async #loadFolder(root: string, folder: ModelFolder, instead?: ModelSettings): Promise<LaneStatus[]> {
+  async #loadFolder({ root, folder, instead, isLazy }: FolderLoad): Promise<LaneStatus[]> {
     this.#lanes.forget(folder.name, '')
     const described = await describe(root, folder, instead)
     if (typeof described === 'string') return [this.#lanes.note(folder.name, '', described)]
@@ -153,13 +169,21 @@ export class ModelRepository implements ModelControl {
     const there = new Map(folder.versions.map((version) => [version.version, version]))
     const labelled = { ...this.#lanes.labels(folder.name), ...settings.version_labels }
     const chosen = chooseVersions(settings.version_policy, [...there.keys()], Object.values(labelled))
+    const replaces = this.#lanes.versions(folder.name).filter((version) => !chosen.includes(version))
     const statuses: LaneStatus[] = []
     for (const version of chosen) {
       const path = there.get(version)?.path ?? ''
       const file = await findModelFile({ version, path }, settings.model_file)
-      if ('path' in file)
-        statuses.push(await this.#loadVersion(folder.name, version, { ...file, folder: path, described }))
-      else statuses.push(this.#lanes.note(folder.name, version, file.problem))
+      if ('problem' in file) {
+        statuses.push(this.#lanes.note(folder.name, version, file.problem))
+        continue
+      }
+      const isTransient = root !== this.#root
+      const from = { ...file, folder: path, described, isTransient }
+      const plan = await this.#planVersion(folder.name, version, from)
+      const isKept = isLazy === true && plan.life.isOnDemand
+      const swap = { replaces, labels: settings.version_labels }
+      statuses.push(isKept ? this.#lanes.know(plan) : await this.#lanes.load(plan, swap))
     }
     if (statuses.some(isLoaded)) this.#described.set(folder.name, described)
     const problem = this.#moveLabels(folder.name, settings)
@@ -171,13 +195,13 @@ export class ModelRepository implements ModelControl {
     return [...statuses, ...this.#noteMissing(folder.name, settings, there), ...labels]
   }
 
-  async #loadVersion(
+  async #planVersion(
     model: string,
     version: string,
-    from: { path: string; folder: string; described: Described },
-  ): Promise<LaneStatus> {
+    from: { path: string; folder: string; described: Described; isTransient: boolean },
+  ): Promise<LanePlan> {
     const { settings, warmUp, sequences } = from.described
-    return await this.#lanes.load({
+    return {
       model,
       version,
       source: { path: from.path },
@@ -186,15 +210,17 @@ export class ModelRepository implements ModelControl {
       expected: settings,
       fileBytes: await versionBytes(from.folder),
       sequences,
+      life: planLife(settings, from.isTransient),
       warmUp: { samples: warmUp, msMax: this.#warmUpMsMax },
-    })
+    }
   }
 
   /** What was served before and is not to be any more, now that the others are. */
   #unloadOthers(model: string, chosen: readonly string[]): void {
-    for (const { version } of this.#lanes.ready(model)) {
-      if (!chosen.includes(version)) void this.#lanes.unload(model, version)
-    }
+    const others = this.#lanes
+      .index()
+      .filter((status) => status.model === model && !chosen.includes(status.version))
+    for (const { version } of others) void this.#lanes.unload(model, version)
   }
 
   /** The index need not remember what was wrong with a folder that is not there any more. */

@@ -12,6 +12,7 @@ import { systemClock } from '../kit/clock.ts'
 import { logger, setLogLevel } from '../kit/log.ts'
 import { lookAtModels } from '../store/model-changes.ts'
 import { SentModels } from '../store/sent-files.ts'
+import { availableBytes } from './available-memory.ts'
 import { BUILD } from './build-info.ts'
 import { exampleCurl } from './example.ts'
 import { waitForStop } from './lifecycle.ts'
@@ -47,6 +48,11 @@ export async function runServe(options: ServeOptions, print: (line: string) => v
     clock: systemClock,
     runsMax: backend.threads,
     cache: createCache(config),
+    memory: { bytesMax: config.models.memory_bytes_max, availableBytes },
+    wait: {
+      waitMsMax: config.models.load_wait_seconds_max * 1000,
+      waitItemsMax: config.models.load_wait_items_max,
+    },
   })
   const engine = new Engine({
     lanes,

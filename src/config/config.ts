@@ -27,6 +27,16 @@ const Config = z.strictObject({
       poll_seconds: z.number().min(0.05).max(86_400).default(15),
       /** What warming up one version may take; a load that takes longer there fails. */
       warmup_seconds_max: z.number().min(0.01).max(3600).default(60),
+      /** What all loaded versions together may take of the main memory; 0 is no bound. */
+      memory_bytes_max: z
+        .int()
+        .min(0)
+        .max(2 ** 50)
+        .default(0),
+      /** How long a request may wait for its version to be loaded. */
+      load_wait_seconds_max: z.number().min(0.01).max(3600).default(30),
+      /** Requests that wait for versions to be loaded, all together. */
+      load_wait_items_max: z.int().min(1).max(65_536).default(256),
     })
     .prefault({}),
   inference: z

@@ -73,6 +73,12 @@ const Fields = z.strictObject({
   outputs: z.array(OutputSettings).default([]),
   /** What is run before a version is ready; a number is so many runs on zeros. */
   warmup: WarmupSettings,
+  /** How a version takes the place of another: beside it, after it, or as the memory allows. */
+  swap: z.enum(['auto', 'keep_both', 'drain']).default('auto'),
+  /** Never let go so that another model fits into `models.memory_bytes_max`. */
+  pinned: z.boolean().default(false),
+  /** Loaded by the first request for it, not at the start, and again after it was let go for another. */
+  on_demand: z.boolean().default(false),
   session: SessionSettings.prefault({}),
   /** For `limpet infer`; the data plane only passes it on. */
   client: ClientHints.optional(),

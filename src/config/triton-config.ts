@@ -90,6 +90,7 @@ function readConfig(config: MessageReader, folder: string) {
       graph_optimization: graphLevel,
       config_entries: parameters.configEntries,
     },
+    ...parameters.life,
     metadata: parameters.metadata,
   }
   config.finish()

@@ -3,7 +3,7 @@ import type { Lane } from '../inference/lane.ts'
 import type { Tensor } from '../runtime/backend.ts'
 import { readBody } from './body.ts'
 import { decodeGenerateRequest } from './generate-request.ts'
-import { type InferParts, type InferRoute, withLane } from './infer.ts'
+import { type InferParts, type InferRoute, laneFor, withLane } from './infer.ts'
 import { encodeJsonData } from './json-tensor.ts'
 
 const STREAM_HEADERS = { 'Content-Type': 'text/event-stream; charset=utf-8', 'Cache-Control': 'no-cache' }
@@ -18,7 +18,7 @@ export async function answerGenerate(
   route: InferRoute & { readonly isStream: boolean },
   parts: InferParts,
 ): Promise<Response> {
-  return await withLane(route, parts, async (lane, permit) => {
+  return await withLane({ request, route }, parts, async (lane, permit) => {
     const json = await generate(lane, { request, route, permit }, parts)
     if (!route.isStream) return new Response(json, { headers: JSON_HEADERS })
     return new Response(`data: ${json}\n\n`, { headers: STREAM_HEADERS })
@@ -33,8 +33,8 @@ async function generate(
   const body = await readBody(request, parts.bodyBytesMax, permit.hold)
   const { id, inputs, priority, timeoutMs, sequence } = decodeGenerateRequest(body, announced)
   const { signal } = request
-  const lane =
-    sequence === undefined ? announced : parts.engine.lanes.find(route.model, route.version, sequence)
+  // Once more: while the body came in another version may have taken over.
+  const lane = await laneFor({ request, route, sequence }, parts.engine)
   const result = await lane.infer({ inputs, outputs: undefined, signal, priority, timeoutMs, sequence })
   try {
     const head = { ...(id === '' ? {} : { id }), model_name: lane.model, model_version: lane.version }

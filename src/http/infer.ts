@@ -1,5 +1,6 @@
 import type { Engine, Permit } from '../inference/engine.ts'
-import type { Lane } from '../inference/lane.ts'
+import { Lane } from '../inference/lane.ts'
+import type { SequencePart } from '../inference/sequences/plan.ts'
 import { EdgeError } from '../kit/errors.ts'
 import type { Tensor } from '../runtime/backend.ts'
 import { readBody } from './body.ts'
@@ -29,19 +30,22 @@ export interface InferParts {
 
 /** One request: admitted, read, decoded, run, answered. What goes wrong is thrown and answered at the edge. */
 export function answerInfer(request: Request, route: InferRoute, parts: InferParts): Promise<Response> {
-  return withLane(route, parts, (lane, permit) => inferWith(lane, { request, route, permit }, parts))
+  return withLane({ request, route }, parts, (lane, permit) =>
+    inferWith(lane, { request, route, permit }, parts),
+  )
 }
 
 /** What is done for a request inside: with its lane, and under its permit. */
 export async function withLane(
-  route: InferRoute,
+  { request, route }: { request: Request; route: InferRoute },
   { engine }: InferParts,
   answer: (lane: Lane, permit: Permit) => Promise<Response>,
 ): Promise<Response> {
   const permit = engine.enter()
   try {
     // Before the body is read: nobody should have to send it to a model that is not there.
-    const lane = engine.lanes.find(route.model, route.version)
+    const found = laneFor({ request, route }, engine)
+    const lane = found instanceof Lane ? found : await found
     try {
       return await answer(lane, permit)
     } catch (error) {
@@ -50,6 +54,14 @@ export async function withLane(
   } finally {
     permit.leave()
   }
+}
+
+/** At once where there is one: a promise would cost every request another turn of the event loop. */
+export function laneFor(
+  { request, route, sequence }: { request: Request; route: InferRoute; sequence?: SequencePart | undefined },
+  { lanes }: Engine,
+): Lane | Promise<Lane> {
+  return lanes.obtain(route.model, route.version, { signal: request.signal, sequence })
 }
 
 async function inferWith(
@@ -68,7 +80,8 @@ async function inferWith(
       : decodeInferRequest(body, headerLength, parts.regions)
   // Once more: while the body came in another version may have taken over, and this one may be on its way out.
   const { inputs, priority, timeoutMs, isVolatile, sequence } = decoded
-  const lane = parts.engine.lanes.find(route.model, route.version, sequence)
+  const found = laneFor({ request, route, sequence }, parts.engine)
+  const lane = found instanceof Lane ? found : await found
   const wanted = decoded.outputs?.map(({ name }) => name)
   const { signal } = request
   trace?.mark('QUEUE_START')

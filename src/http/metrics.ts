@@ -79,6 +79,7 @@ export function writeMetrics(
   return writeFamilies([
     ...laneFamilies(lanes),
     ...cacheFamilies(lanes, engine.lanes.cache),
+    ...lifeFamilies(engine.lanes),
     ...serverFamilies(engine),
     ...refusalFamilies(beside.refusals),
     loopFamily(beside.loopDelay),
@@ -108,7 +109,6 @@ function laneFamilies(lanes: readonly Lane[]): Family[] {
   return [
     ...counters,
     ...histograms,
-    ...lifeFamilies(lanes),
     {
       name: 'nv_inference_request_failure',
       help: 'Number of failed inference requests, all batch sizes',

@@ -13,16 +13,28 @@ export interface LaneStatus {
   readonly reason: string
 }
 
+/** What requests for a version without a lane may hope for: it is on its way, or loaded when one of them asks. */
+export type Prospect = 'coming' | 'on_demand' | undefined
+
 interface Entry {
   readonly status: LaneStatus
   readonly lane: Lane | undefined
+  readonly prospect: Prospect
+}
+
+/** A version that a request may wait for. */
+export interface Expected {
+  readonly version: string
+  readonly prospect: 'coming' | 'on_demand'
 }
 
 const LABELS_MAX = 64
 
 interface Model {
   readonly entries: Map<string, Entry>
-  /** Of the ready ones; kept, because every request without a version asks for it. */
+  /** The version that answers where none is named: the latest that is ready or may be hoped for. */
+  front: string | undefined
+  /** Its lane; kept, because every request without a version asks for it. */
   latest: Lane | undefined
   /** Label → version. */
   labels: ReadonlyMap<string, string>
@@ -32,15 +44,16 @@ interface Model {
 export class LaneTable {
   readonly #models = new Map<string, Model>()
 
-  set(status: LaneStatus, lane: Lane | undefined): void {
+  set(status: LaneStatus, lane: Lane | undefined, prospect?: Prospect): void {
     const model: Model = this.#models.get(status.model) ?? {
       entries: new Map(),
+      front: undefined,
       latest: undefined,
       labels: new Map(),
     }
-    model.entries.set(status.version, { status, lane })
-    const latest = readyVersions(model).at(-1)
-    model.latest = latest === undefined ? undefined : model.entries.get(latest)?.lane
+    model.entries.set(status.version, { status, lane, prospect })
+    model.front = servedVersions(model, isHopeful).at(-1)
+    model.latest = model.entries.get(model.front ?? '')?.lane
     this.#models.set(status.model, model)
   }
 
@@ -50,11 +63,22 @@ export class LaneTable {
     if (known === undefined || known.entries.get(version)?.lane !== undefined) return
     known.entries.delete(version)
     known.labels = new Map([...known.labels].filter(([, of]) => of !== version))
+    known.front = servedVersions(known, isHopeful).at(-1)
     if (known.entries.size === 0) this.#models.delete(model)
   }
 
   lane(model: string, version: string): Lane | undefined {
     return this.#models.get(model)?.entries.get(version)?.lane
+  }
+
+  prospect(model: string, version: string): Prospect {
+    return this.#models.get(model)?.entries.get(version)?.prospect
+  }
+
+  /** All that serve. */
+  lanes(): Lane[] {
+    const entries = [...this.#models.values()].flatMap((model) => [...model.entries.values()])
+    return entries.flatMap(({ lane }) => lane ?? [])
   }
 
   status(model: string, version: string): LaneStatus {
@@ -75,7 +99,7 @@ export class LaneTable {
     const moved = new Map(known.labels)
     for (const [label, version] of Object.entries(labels)) {
       if (version === null) moved.delete(label)
-      else if (known.entries.get(version)?.lane !== undefined) moved.set(label, version)
+      else if (isHopeful(known.entries.get(version))) moved.set(label, version)
       else throw notReady(label, this.status(model, version))
     }
     if (moved.size > LABELS_MAX) {
@@ -87,12 +111,38 @@ export class LaneTable {
     known.labels = moved
   }
 
+  /** Labels of versions that made room for this one go where they are to go, if that is here. */
+  followLabels(
+    to: { readonly model: string; readonly version: string },
+    of: { readonly from: readonly string[]; readonly labels: Readonly<Record<string, string>> },
+  ): void {
+    const known = this.#models.get(to.model)
+    if (known === undefined) return
+    const moved = [...known.labels].filter(
+      ([label, at]) => of.from.includes(at) && of.labels[label] === to.version,
+    )
+    known.labels = new Map([...known.labels, ...moved.map(([label]) => [label, to.version] as const)])
+  }
+
+  /** The same as `find` for requests that can wait: what they may wait for where there is no lane. */
+  look(name: string, version: string | undefined): Lane | Expected {
+    const model = this.#models.get(name)
+    if (version === undefined && model?.latest !== undefined) return model.latest
+    if (model !== undefined) {
+      const wanted = version === undefined ? (model.front ?? '') : versionOf(model, version)
+      const entry = model.entries.get(wanted)
+      if (entry?.lane !== undefined) return entry.lane
+      if (entry?.prospect !== undefined) return { version: wanted, prospect: entry.prospect }
+    }
+    return this.find(name, version)
+  }
+
   /** The lane of a version or, where no version has that name, of a label; of the latest ready one when none is named. */
   find(name: string, version: string | undefined): Lane {
     const model = this.#models.get(name)
     if (model === undefined) throw unknownModel(name)
     if (version === undefined && model.latest !== undefined) return model.latest
-    const wanted = versionOf(model, version ?? latestVersion(model.entries.keys()) ?? '')
+    const wanted = versionOf(model, version ?? model.front ?? latestVersion(model.entries.keys()) ?? '')
     const entry = model.entries.get(wanted)
     if (entry === undefined) {
       const known = [...model.entries.keys()].sort(compareVersions).join(', ')
@@ -109,13 +159,15 @@ export class LaneTable {
 
   isReady(name: string, version: string | undefined): boolean {
     const model = this.#models.get(name)
-    if (model === undefined || version === undefined) return model?.latest !== undefined
+    if (model === undefined) return false
+    if (version === undefined) return servedVersions(model, hasLane).length > 0
     return model.entries.get(versionOf(model, version))?.lane !== undefined
   }
 
   /** Ready versions of a model, oldest first. */
   versions(model: string): string[] {
-    return readyVersions(this.#models.get(model))
+    const known = this.#models.get(model)
+    return known === undefined ? [] : servedVersions(known, hasLane)
   }
 
   /** The lanes that serve, by name and version; of one model, or of one version of it, when named. */
@@ -157,7 +209,16 @@ function notReady(label: string, { model, version, state, reason }: LaneStatus):
   )
 }
 
-function readyVersions(model: Model | undefined): string[] {
-  const ready = [...(model?.entries ?? [])].filter(([, { lane }]) => lane !== undefined)
-  return ready.map(([version]) => version).sort(compareVersions)
+/** Oldest first. */
+function servedVersions(model: Model, isServed: (entry: Entry | undefined) => boolean): string[] {
+  const served = [...model.entries].filter(([, entry]) => isServed(entry))
+  return served.map(([version]) => version).sort(compareVersions)
+}
+
+function hasLane(entry: Entry | undefined): boolean {
+  return entry?.lane !== undefined
+}
+
+function isHopeful(entry: Entry | undefined): boolean {
+  return hasLane(entry) || entry?.prospect !== undefined
 }

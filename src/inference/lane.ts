@@ -32,6 +32,8 @@ export interface LaneOptions {
   readonly memory?: LaneMemory | undefined
   /** Its requests belong to sequences. */
   readonly sequences?: SequenceModel | undefined
+  /** What loading it has taken, warm-up included. */
+  readonly loadMs?: number
 }
 
 /** One version of one model being served: its queue, its session, and how many run at once. */
@@ -42,6 +44,8 @@ export class Lane {
   readonly id: string
   readonly session: Session
   readonly memory: LaneMemory
+  readonly loadMs: number
+  readonly readyMs: number
   readonly #options: LaneOptions
   readonly #queue: LaneQueue<Job>
   readonly #place = new RunPlace()
@@ -56,6 +60,7 @@ export class Lane {
   /** Results that were handed out and not released yet. */
   #unreleased = 0
   #isDraining = false
+  #lastUsedMs: number
   #onEmpty: (() => void) | undefined
   #timer: ReturnType<typeof setTimeout> | undefined
   /** The answer before, where answers leave in order. */
@@ -68,6 +73,9 @@ export class Lane {
     const { session, sequences } = options
     this.session = sequences === undefined ? session : visibleSession(session, sequences)
     this.memory = options.memory ?? new LaneMemory(session, 0)
+    this.loadMs = options.loadMs ?? 0
+    this.readyMs = options.clock.elapsed()
+    this.#lastUsedMs = this.readyMs
     this.#options = options
     this.#queue = new LaneQueue(this.id, options.scheduling)
     this.#allOutputs = this.session.signature.outputs.map(({ name }) => name)
@@ -82,6 +90,11 @@ export class Lane {
       place: this.#place,
       statistics: this.#statistics,
     })
+  }
+
+  /** When the last request came, on the clock that only goes forward. */
+  get lastUsedMs(): number {
+    return this.#lastUsedMs
   }
 
   get queued(): number {
@@ -127,6 +140,7 @@ export class Lane {
     const outputs = request.outputs === undefined ? this.#allOutputs : this.#chooseOutputs(request.outputs)
     const run: RunRequest = { inputs: request.inputs, outputs, signal: request.signal }
     const arrivedMs = this.#options.clock.elapsed()
+    this.#lastUsedMs = arrivedMs
     if (this.sequences !== undefined) return await this.sequences.infer(run, request.sequence, arrivedMs)
     // Nobody waits and nobody is to be waited for: the shortest way.
     const isDirect = !this.#options.scheduling.isDynamic && this.#staticBatch === 0

@@ -1,28 +1,65 @@
-import { messageOf } from '../kit/errors.ts'
+import { EdgeError } from '../kit/errors.ts'
 import { type Logger, logger } from '../kit/log.ts'
-import type { Lane } from './lane.ts'
+import { Arrivals, type WaitBounds } from './arrivals.ts'
+import { Lane } from './lane.ts'
+import { LaneChanges, type MemoryBounds, type Swap } from './lane-changes.ts'
 import { type LaneStatus, LaneTable } from './lane-table.ts'
-import { type LanePlan, type Opening, openLane } from './open-lane.ts'
+import { LifeCounts } from './life.ts'
+import type { LanePlan, Opening } from './open-lane.ts'
 import type { ResponseCache } from './response-cache.ts'
 import { DrainingLanes } from './sequences/draining.ts'
 import type { SequencePart } from './sequences/plan.ts'
 
+interface LanesOptions extends Opening {
+  /** Without it lanes may take what they want. */
+  readonly memory?: MemoryBounds
+  readonly wait?: WaitBounds
+}
+
+interface Asked {
+  readonly signal?: AbortSignal | undefined
+  readonly sequence?: SequencePart | undefined
+}
+
+const NOTHING: Asked = {}
+const UNBOUNDED: MemoryBounds = { bytesMax: 0, availableBytes: async () => Number.POSITIVE_INFINITY }
+const WAIT: WaitBounds = { waitMsMax: 30_000, waitItemsMax: 256 }
+
 /** All lanes of this process, and what became of the versions that have none. */
 export class Lanes {
-  readonly #options: Opening
+  readonly counts = new LifeCounts()
+  /** What all lanes together may take; 0 is no bound. */
+  readonly memoryBytesMax: number
+  readonly #options: LanesOptions
   readonly #table = new LaneTable()
-  /** The last change asked for, by "model/version". */
-  readonly #changes = new Map<string, Promise<void>>()
   readonly #draining = new DrainingLanes()
+  readonly #arrivals: Arrivals
+  readonly #changes: LaneChanges
   readonly #log: Logger = logger('inference')
 
-  constructor(options: Opening) {
+  constructor(options: LanesOptions) {
+    const { memory = UNBOUNDED, wait = WAIT, clock } = options
     this.#options = options
+    this.memoryBytesMax = memory.bytesMax
+    this.#arrivals = new Arrivals(clock, wait)
+    this.#changes = new LaneChanges({
+      opening: options,
+      memory,
+      table: this.#table,
+      counts: this.counts,
+      draining: this.#draining,
+      onChange: (model) => this.#arrivals.notify(model),
+    })
   }
 
   /** Of all lanes that keep their answers; undefined where none may. */
   get cache(): ResponseCache | undefined {
     return this.#options.cache
+  }
+
+  /** Requests that wait for a version to be loaded. */
+  get waiting(): number {
+    return this.#arrivals.waiting
   }
 
   /** Makes a version known that cannot be loaded, so that the index can say why. */
@@ -40,74 +77,47 @@ export class Lanes {
     this.#table.forget(model, version)
   }
 
+  /** Makes a version known that the first request for it loads. */
+  know(plan: LanePlan): LaneStatus {
+    return this.#changes.know(plan)
+  }
+
   /**
    * Loads a version beside all others, and beside itself when it is being served already: the new lane takes over once
-   * it is ready, the old one finishes what it has. What goes wrong is a state and the result, not an exception; a
-   * version that was served goes on being served.
+   * it is ready, the old one finishes what it has. Where memory does not allow both, the old one goes first, requests
+   * wait, and it comes back if the new one fails. What goes wrong is a state and the result, not an exception; a version
+   * that was served goes on being served.
    */
-  load(plan: LanePlan): Promise<LaneStatus> {
-    return this.#inTurn(plan.model, plan.version, () => this.#load(plan))
+  load(plan: LanePlan, swap?: Swap): Promise<LaneStatus> {
+    return this.#changes.load(plan, swap)
   }
 
   /** Takes no more requests for a version, answers those it has, and lets go of it. */
   unload(model: string, version: string): Promise<void> {
-    return this.#inTurn(model, version, () => this.#unload(model, version))
+    return this.#changes.unload(model, version)
   }
 
-  /** One change of a version at a time, in the order in which they were asked for. */
-  #inTurn<T>(model: string, version: string, change: () => Promise<T>): Promise<T> {
-    const key = `${model}/${version}`
-    const before = this.#changes.get(key)
-    const turn = before === undefined ? change() : before.then(change)
-    const settled = turn.then(
-      () => undefined,
-      () => undefined,
-    )
-    this.#changes.set(key, settled)
-    void settled.then(() => {
-      if (this.#changes.get(key) === settled) this.#changes.delete(key)
-    })
-    return turn
+  /** The lane for a request: at once where there is one, else as soon as it is there, where that can be hoped for. */
+  obtain(model: string, version: string | undefined, of: Asked = NOTHING): Lane | Promise<Lane> {
+    const found = this.#table.look(model, version)
+    if (found instanceof Lane)
+      return of.sequence === undefined ? found : this.find(model, version, of.sequence)
+    const holder =
+      of.sequence?.isStart === false ? this.#draining.find(model, version, of.sequence) : undefined
+    return holder ?? this.#await(model, version, of.signal)
   }
 
-  async #load(plan: LanePlan): Promise<LaneStatus> {
-    const { model, version } = plan
-    const before = this.#table.lane(model, version)
-    const began = this.#options.clock.elapsed()
-    const onStep = (reason: string) => {
-      if (before === undefined) this.#table.set({ model, version, state: 'LOADING', reason }, undefined)
+  #await(model: string, version: string | undefined, signal: AbortSignal | undefined): Promise<Lane> {
+    const look = () => {
+      const found = this.#table.look(model, version)
+      if (found instanceof Lane) return found
+      const isComing = found.prospect === 'coming' || this.#changes.summon(model, found.version)
+      if (isComing) return undefined
+      const { state, reason } = this.#table.status(model, found.version)
+      const id = `${model}/${found.version}`
+      throw new EdgeError('model_unavailable', `Cannot infer with "${id}": it is ${state}: ${reason}`)
     }
-    const lane = await openLane(plan, this.#options, onStep).catch((error: unknown) => {
-      this.#noteFailure(plan, before, messageOf(error))
-      return undefined
-    })
-    if (lane === undefined) return this.#table.status(model, version)
-    this.#table.set({ model, version, state: 'READY', reason: '' }, lane)
-    const loadMs = Math.round(this.#options.clock.elapsed() - began)
-    const { providers } = lane.session
-    this.#log.info('inference.lane_ready', { model, version, load_ms: loadMs, providers })
-    if (before !== undefined) await this.#draining.letGo(before)
-    return this.#table.status(model, version)
-  }
-
-  #noteFailure({ model, version }: LanePlan, before: Lane | undefined, why: string): void {
-    if (before === undefined) {
-      this.note(model, version, why)
-      return
-    }
-    const reason = `serving what was loaded before, loading again failed: ${why}`
-    this.#table.set({ model, version, state: 'READY', reason }, before)
-    this.#log.error('inference.reload_failed', { model, version, reason })
-  }
-
-  async #unload(model: string, version: string): Promise<void> {
-    const lane = this.#table.lane(model, version)
-    if (lane === undefined) return
-    this.#table.set({ model, version, state: 'UNLOADING', reason: 'unloading' }, undefined)
-    // Where no other version is left nobody finds the way to a sequence in progress: it ends with its lane.
-    await (this.versions(model).length > 0 ? this.#draining.letGo(lane) : lane.close())
-    this.#table.set({ model, version, state: 'UNAVAILABLE', reason: 'unloaded' }, undefined)
-    this.#log.info('inference.lane_unloaded', { model, version })
+    return this.#arrivals.await(model, look, signal)
   }
 
   /** Label → version. */
@@ -156,7 +166,7 @@ export class Lanes {
 
   /** Lets go of every lane, after its last request. */
   async close(): Promise<void> {
-    const lanes = this.#table.ready()
+    const lanes = this.#table.lanes()
     this.#table.clear()
     await Promise.all([...lanes.map((lane) => lane.close()), this.#draining.close()])
   }

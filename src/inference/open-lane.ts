@@ -6,6 +6,7 @@ import { DATATYPES } from '../runtime/datatypes.ts'
 import { checkSettings, type Expectation } from './check-settings.ts'
 import { Lane } from './lane.ts'
 import { LaneMemory } from './lane-memory.ts'
+import type { LifePolicy } from './life.ts'
 import type { ResponseCache } from './response-cache.ts'
 import type { Scheduling } from './scheduling.ts'
 import type { SequenceModel, SequencePlan } from './sequences/plan.ts'
@@ -30,6 +31,7 @@ export interface LanePlan {
   readonly warmUp: WarmUp
   /** What the version's files come to. */
   readonly fileBytes: number
+  readonly life: LifePolicy
 }
 
 export interface Opening {
@@ -47,6 +49,7 @@ export async function openLane(
   onStep: (what: string) => void,
 ): Promise<Lane> {
   onStep('loading')
+  const began = opening.clock.elapsed()
   const loaded = await opening.backend.load(plan.source, plan.session)
   const memory = new LaneMemory(loaded, plan.fileBytes)
   try {
@@ -55,7 +58,8 @@ export async function openLane(
     if (plan.warmUp.samples.length > 0) onStep('warming up')
     // On a lane that nobody else sees: what is counted, and which runs are quick, begins with the first request.
     await warmUp(createLane(withoutWaiting(plan), served, opening), plan.warmUp, opening.clock)
-    return createLane(plan, served, opening)
+    const loadMs = opening.clock.elapsed() - began
+    return createLane(plan, { ...served, loadMs }, opening)
   } catch (error) {
     await loaded.close()
     throw error
@@ -71,6 +75,7 @@ interface Served {
   readonly session: Session
   readonly memory: LaneMemory
   readonly sequences: SequenceModel | undefined
+  readonly loadMs?: number
 }
 
 /** What its sequences need of the model, where its requests belong to such. */

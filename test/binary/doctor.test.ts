@@ -72,6 +72,7 @@ describe('doctor', () => {
     expect(said('models')).toContain(
       'simple 1: INPUT0 INT32 [batch,16], INPUT1 INT32 [batch,16] → OUTPUT0 INT32 [batch,16], OUTPUT1 INT32 [batch,16]',
     )
+    expect(said('models')).toContainEqual(expect.stringMatching(/^simple 1: [\d.]+ MB, swap auto$/))
   })
 
   test('names each broken model and why, and still loads the rest', async () => {

@@ -25,6 +25,9 @@ test('without a file everything has its default, and so with an empty one', () =
     inputs: [],
     outputs: [],
     warmup: [],
+    swap: 'auto',
+    pinned: false,
+    on_demand: false,
     session: {
       intra_op_threads: 1,
       inter_op_threads: 1,

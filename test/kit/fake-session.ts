@@ -1,3 +1,4 @@
+import { DEFAULT_LIFE } from '../../src/inference/life.ts'
 import type { Scheduling } from '../../src/inference/scheduling.ts'
 import { NO_WARM_UP } from '../../src/inference/warm-up.ts'
 import type {
@@ -165,6 +166,7 @@ export function lanePlan(model: string, version: string, provider = 'cpu') {
     expected: { max_batch_size: 0, inputs: [], outputs: [] },
     warmUp: NO_WARM_UP,
     fileBytes: 0,
+    life: DEFAULT_LIFE,
   }
   return { model, version, source: { bytes: new Uint8Array(0) }, session, ...plan }
 }

@@ -205,6 +205,18 @@ export function failsOnIndex(): Uint8Array<ArrayBuffer> {
   })
 }
 
+/** OUTPUT0 is what stands at the places in INPUT0 of a table that holds 0, 1, 2 and so on: weights that a run leaves be. */
+export function table(length: number): Uint8Array<ArrayBuffer> {
+  const rawData = new Uint8Array(Float32Array.from({ length }, (_, index) => index).buffer)
+  return encodeModel({
+    name: 'table',
+    nodes: [node('Gather', ['table', 'INPUT0'], ['OUTPUT0'])],
+    inputs: [tensor('INPUT0', 'INT64', ['n'])],
+    outputs: [tensor('OUTPUT0', 'FLOAT', ['n'])],
+    initializers: [{ name: 'table', dataType: ELEMENT_TYPES.FLOAT, dims: [length], rawData }],
+  })
+}
+
 /** OUTPUT0 is INPUT0 and the four floats of a file beside the model, 16 bytes. */
 export function externalData(file: string): Uint8Array<ArrayBuffer> {
   return encodeModel({

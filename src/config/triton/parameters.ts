@@ -6,6 +6,8 @@ export interface Parameters {
   configEntries: Record<string, string>
   /** Options of the CUDA provider, from before they had a place of their own. */
   cuda: Record<string, string>
+  /** Not Triton's: how lanes of the model come and go. */
+  life: { swap?: string; pinned?: boolean; on_demand?: boolean }
   /** Only passed on. */
   metadata: Record<string, string>
 }
@@ -37,6 +39,9 @@ const KNOWN: Readonly<Record<string, (value: string, into: Parameters) => boolea
       'do_copy_in_default_stream',
       pickOwn({ true: '1', false: '0' }, String(toBoolean(value))),
     ),
+  'limpet.swap': (value, { life }) => setChoice(life, 'swap', /^(auto|keep_both|drain)$/.exec(value)?.[0]),
+  'limpet.pinned': (value, { life }) => setChoice(life, 'pinned', toBoolean(value)),
+  'limpet.on_demand': (value, { life }) => setChoice(life, 'on_demand', toBoolean(value)),
   // One session serves all instances here, which no answer shows.
   share_session_between_instances: (value) => toBoolean(value) !== undefined,
 }
@@ -50,7 +55,7 @@ const ENTRY = /^(session|optimization|ep|mlas)\./
 const METADATA = /^metadata(\.|$)/
 
 export function readParameters(config: MessageReader): Parameters {
-  const parameters: Parameters = { session: {}, configEntries: {}, cuda: {}, metadata: {} }
+  const parameters: Parameters = { session: {}, configEntries: {}, cuda: {}, life: {}, metadata: {} }
   const entries = config.entries('parameters', { key: textKey, value: readValue })
   for (const [key, { text, entry }] of entries) {
     const set = pickOwn(KNOWN, key)

@@ -22,6 +22,11 @@ export class DrainingLanes {
     this.#lanes.set(lane, this.#drain(lane))
   }
 
+  /** Resolves when a lane that waits for sequences to end has gone too. */
+  async gone(lane: Lane): Promise<void> {
+    await this.#lanes.get(lane)
+  }
+
   /** The lane that a sequence goes on in. */
   find(model: string, version: string | undefined, sequence: SequencePart): Lane | undefined {
     for (const lane of this.#lanes.keys()) {
