@@ -19,7 +19,9 @@ export function exampleCurl(url: string, lanes: readonly Lane[]): string {
     shape: shapeOf(spec),
     data: Array.from({ length: elementCount(shapeOf(spec)) }, (_, index) => exampleValue(spec, index)),
   }))
-  return `curl -s ${url}/v2/models/${lane.model}/infer -d '${JSON.stringify({ inputs })}'`
+  const sequence = { sequence_id: 1, sequence_start: true, sequence_end: true }
+  const body = lane.sequences === undefined ? { inputs } : { inputs, parameters: sequence }
+  return `curl -s ${url}/v2/models/${lane.model}/infer -d '${JSON.stringify(body)}'`
 }
 
 const required = ({ session }: Lane): TensorSpec[] =>

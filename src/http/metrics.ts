@@ -7,6 +7,7 @@ import { lifeFamilies } from './life-metrics.ts'
 import { type MachineSample, machineFamilies } from './machine-metrics.ts'
 import { type Family, histogramSamples, micros, writeFamilies } from './metrics-text.ts'
 import type { Refusals } from './refusals.ts'
+import { sequenceFamilies } from './sequence-metrics.ts'
 
 /** Triton's names and words, so that dashboards made for it work. One sample for each lane. */
 const LANE_COUNTERS: readonly [name: string, help: string, value: (of: StatisticsSnapshot) => number][] = [
@@ -80,6 +81,7 @@ export function writeMetrics(
     ...laneFamilies(lanes),
     ...cacheFamilies(lanes, engine.lanes.cache),
     ...lifeFamilies(engine.lanes),
+    ...sequenceFamilies(lanes),
     ...serverFamilies(engine),
     ...refusalFamilies(beside.refusals),
     loopFamily(beside.loopDelay),

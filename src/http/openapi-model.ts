@@ -64,10 +64,11 @@ export function requestSchema({ lane, batchSizeMax }: ModelParts): Json {
     { name: { enum: outputs.map(({ name }) => name) }, parameters: { type: 'object' } },
     ['name'],
   )
+  const hasSequences = lane.sequences !== undefined
   return objectSchema(
     {
       id: { type: 'string' },
-      parameters: { type: 'object' },
+      parameters: hasSequences ? SEQUENCE_PARAMETERS : { type: 'object' },
       inputs: {
         type: 'array',
         minItems: required.length,
@@ -77,9 +78,24 @@ export function requestSchema({ lane, batchSizeMax }: ModelParts): Json {
       },
       outputs: { type: 'array', items: wanted },
     },
-    ['inputs'],
+    hasSequences ? ['parameters', 'inputs'] : ['inputs'],
   )
 }
+
+const SEQUENCE_PARAMETERS = objectSchema(
+  {
+    sequence_id: {
+      description: 'The sequence that the request belongs to. An integer may have 64 bits.',
+      anyOf: [
+        { type: 'integer', minimum: 1 },
+        { type: 'string', minLength: 1, maxLength: 128 },
+      ],
+    },
+    sequence_start: { type: 'boolean', description: 'On the first request of a sequence.' },
+    sequence_end: { type: 'boolean', description: 'On the last request of a sequence.' },
+  },
+  ['sequence_id'],
+)
 
 /** The protocol's answer, narrowed to what this model gives. */
 export function responseSchema({ lane, batchSizeMax }: ModelParts): Json {
@@ -104,8 +120,13 @@ export function exampleRequest({ lane, batchSizeMax }: ModelParts): Json | undef
   if (elements > EXAMPLE_ELEMENTS_MAX || !required.every(({ datatype }) => hasJsonForm(datatype)))
     return undefined
   const isJsonAnswer = outputs.every(({ datatype }) => hasJsonForm(datatype))
+  const parameters = {
+    ...(isJsonAnswer ? {} : { binary_data_output: true }),
+    // A whole sequence, so that it can be sent as it is.
+    ...(lane.sequences === undefined ? {} : { sequence_id: 1, sequence_start: true, sequence_end: true }),
+  }
   return {
-    ...(isJsonAnswer ? {} : { parameters: { binary_data_output: true } }),
+    ...(Object.keys(parameters).length === 0 ? {} : { parameters }),
     inputs: required.map((spec, index) => exampleInput(spec, shapes[index] ?? [])),
   }
 }

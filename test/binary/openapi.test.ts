@@ -30,6 +30,8 @@ beforeAll(async () => {
     await writeModel(models, name, { onnx: new Uint8Array(onnx) })
   const config = 'max_batch_size = 4\n'
   await writeModel(models, 'in-batches', { onnx: zoo.identity('FLOAT', ['batch', 3]), config })
+  const sequences = 'max_batch_size = 4\n[sequences]\nstates = [{ input = "STATE", output = "NEXT" }]\n'
+  await writeModel(models, 'in-sequences', { onnx: zoo.recorder(), config: sequences })
   // Not silero-vad: its open dimension is a stretch of sound, of which one sample is too little.
   for (const name of SHIPPED) await cp(join(MODELS, name), join(models, name), { recursive: true })
   const settings = join(folder.path, 'limpet.toml')
@@ -63,7 +65,7 @@ test('the example of each model is answered as it is', async () => {
       return [ask()]
     }),
   )
-  const served = [...Object.keys(ZOO), 'in-batches', ...SHIPPED]
+  const served = [...Object.keys(ZOO), 'in-batches', 'in-sequences', ...SHIPPED]
   expect(answered.sort()).toEqual(served.sort().map((name) => [name, 200]))
 })
 

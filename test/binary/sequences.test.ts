@@ -297,6 +297,11 @@ test('a sequence that was idle too long is over', async () => {
   // One microsecond is over by the time that an answer has come and a request has gone.
   const { status, error } = await add('restless', 1, '"sequence_id":9')
   expect([status, error]).toEqual([400, expect.stringContaining('was idle too long')])
+  const metrics = await (await fetch(`${server.url}/metrics`)).text()
+  expect(metrics.match(/^limpet_sequences\w*\{model="restless".*$/gm)).toEqual([
+    'limpet_sequences{model="restless",version="1"} 0',
+    'limpet_sequences_expired_total{model="restless",version="1"} 1',
+  ])
 })
 
 test('these requests are counted like any others', async () => {
@@ -307,6 +312,22 @@ test('these requests are counted like any others', async () => {
   const { model_stats } = await get('/v2/models/oldest/stats')
   expect(model_stats[0].inference_stats.queue.count).toBe(model_stats[0].inference_count)
   expect(count('nv_inference_request_success')).toBe(model_stats[0].inference_count)
+})
+
+test('the generate extension keeps its state too, with ids as exact', async () => {
+  const ask = (value: number, more: string) =>
+    post('/v2/models/oldest/generate', `{"INPUT0":[${value}],${more}}`) as Promise<{ OUTPUT0?: number }>
+  const [one, two] = [
+    '"sequence_id":18446744073709551601',
+    '"parameters":{"sequence_id":18446744073709551602',
+  ]
+  const answers = [
+    await ask(1, `${one},"sequence_start":true`),
+    await ask(10, `${two},"sequence_start":true}`),
+    await ask(2, `${one},"sequence_end":true`),
+    await ask(20, `${two},"sequence_end":true}`),
+  ]
+  expect(answers.map(({ OUTPUT0 }) => OUTPUT0)).toEqual([101, 110, 103, 130])
 })
 
 test('the server says that it knows sequences', async () => {

@@ -59,6 +59,7 @@ export class SequenceBatcher {
   /** Instances that run, where slots belong to them. */
   readonly #busy = new Set<number>()
   #isDraining = false
+  #expired = 0
   #running = 0
   /** Results that were handed out and not released yet. */
   #unreleased = 0
@@ -89,6 +90,11 @@ export class SequenceBatcher {
   /** Sequences that are not over. */
   get size(): number {
     return this.#book.size
+  }
+
+  /** Sequences that were idle too long, since the start. */
+  get expired(): number {
+    return this.#expired
   }
 
   /** Whether a request of that sequence would go on with it. */
@@ -189,14 +195,15 @@ export class SequenceBatcher {
   #admit(job: Job, signal: AbortSignal | undefined): void {
     const { id, scheduling, statistics, clock } = this.#options
     const { itemsMax } = scheduling.defaultPolicy
-    if (this.#book.waiting >= itemsMax) {
+    this.#expired += this.#book.expire(clock.elapsed())
+    const waiting = this.#book.waitingBeside(job)
+    if (waiting >= itemsMax) {
       statistics.fail('REJECTED', 0)
       throw new EdgeError(
         'queue_full',
-        `Cannot infer with "${id}": Exceeds maximum queue size: ${this.#book.waiting} wait, at most ${itemsMax}`,
+        `Cannot infer with "${id}": Exceeds maximum queue size: ${waiting} wait, at most ${itemsMax}`,
       )
     }
-    this.#book.expire(clock.elapsed())
     const sequence = this.#book.admit(job)
     if (sequence === undefined) {
       statistics.fail('OTHER', 0)
@@ -224,7 +231,7 @@ export class SequenceBatcher {
   #advance(): void {
     clearTimeout(this.#timer)
     const nowMs = this.#options.clock.elapsed()
-    this.#book.expire(nowMs)
+    this.#expired += this.#book.expire(nowMs)
     let waitMs = Number.POSITIVE_INFINITY
     while (this.#running < this.#options.runsMax) {
       const choice = this.#choose(nowMs)

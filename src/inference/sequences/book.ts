@@ -51,6 +51,8 @@ export class SequenceBook<T extends Entry, K> {
   readonly #idleMsMax: number
   readonly #slots: number
   #waiting = 0
+  /** Of those that wait, the ones whose sequence has no slot. */
+  #backlogged = 0
 
   constructor(options: { slots: number; idleMsMax: number }) {
     this.#slots = options.slots
@@ -83,6 +85,16 @@ export class SequenceBook<T extends Entry, K> {
   }
 
   /**
+   * Requests that wait where this one would: for a slot, or in one. They are counted apart, so that sequences that
+   * cannot begin yet never keep those from ending that they wait for.
+   */
+  waitingBeside({ key }: Entry): number {
+    const known = this.#open.get(key)
+    const hasSlot = known === undefined ? this.#freeSlots.length > 0 : known.slot !== NO_SLOT
+    return hasSlot ? this.#waiting - this.#backlogged : this.#backlogged
+  }
+
+  /**
    * The sequence that now has the request; undefined when there is none of that key and the request starts none. As
    * Triton: a start in a sequence that goes on is a new one in the place of the old, after what waits of that.
    */
@@ -92,6 +104,7 @@ export class SequenceBook<T extends Entry, K> {
     const sequence = known ?? this.#start(entry.key)
     sequence.waiting.push(entry)
     this.#waiting += 1
+    if (sequence.slot === NO_SLOT) this.#backlogged += 1
     if (entry.isEnd) this.#shut(sequence)
     this.#settle(sequence, 0)
     return sequence
@@ -116,6 +129,7 @@ export class SequenceBook<T extends Entry, K> {
   cancel(sequence: Sequence<T, K>): T[] {
     const cancelled = sequence.waiting.splice(0)
     this.#waiting -= cancelled.length
+    if (sequence.slot === NO_SLOT) this.#backlogged -= cancelled.length
     this.#shut(sequence)
     this.#settle(sequence, 0)
     return cancelled
@@ -187,6 +201,7 @@ export class SequenceBook<T extends Entry, K> {
       if (slot === undefined) return
       this.#backlog.delete(sequence)
       sequence.slot = slot
+      this.#backlogged -= sequence.waiting.length
       if (sequence.waiting.length > 0) this.#ready.add(sequence)
     }
   }

@@ -264,6 +264,12 @@ class Check {
     expect(new Set(this.#book.ready)).toEqual(new Set([...this.#all].filter(isReady)))
     const waiting = [...this.#all].reduce((sum, sequence) => sum + sequence.waiting.length, 0)
     expect(this.#book.waiting).toBe(waiting)
+    const backlogged = wait.reduce((sum, one) => sum + one.waiting.length, 0)
+    for (const key of ['a', 'b', 'c', 'd', 'e', 'f']) {
+      const open = [...this.#all].findLast((one) => one.key === key && one.isOpen)
+      const waits = this.#book.isOpen(key) ? (open?.slot ?? 0) < 0 : held.length === this.#slots
+      expect(this.#book.waitingBeside(request(key))).toBe(waits ? backlogged : waiting - backlogged)
+    }
     expect(this.#book.size).toBe(held.length + wait.length)
   }
 }

@@ -295,6 +295,8 @@ describe('bounds', () => {
     await expect(ask(lane, 1, part(4n, whole))).rejects.toMatchObject({ code: 'queue_full' })
     expect(lane.statistics.failures.REJECTED).toBe(1)
     expect(lane.queued).toBe(2)
+    // The one that they wait for goes on, and can end.
+    expect(await sum(lane, 2, part(1n))).toBe(3)
     await lane.close()
     await Promise.all(waiting)
   })
