@@ -24,6 +24,7 @@ type Target = keyof typeof TARGETS
 /** Code of worker threads: an entry point each, whose place in the binary the code that starts it has to know. */
 const THREADS = {
   LIMPET_RUN_THREAD: 'src/runtime/run-thread.ts',
+  LIMPET_CODEC_THREAD: 'src/http/codec-thread.ts',
   LIMPET_GPU_THREAD: 'src/health/gpu-thread.ts',
 }
 

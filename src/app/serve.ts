@@ -2,6 +2,7 @@ import { join } from 'node:path'
 import { type Config, loadConfig } from '../config/config.ts'
 import { readEnvironment } from '../config/environment.ts'
 import { type AppOptions, createHandler } from '../http/app.ts'
+import { Codec } from '../http/codec.ts'
 import { SharedRegions } from '../http/shared-regions.ts'
 import { createTraceWriter } from '../http/trace-file.ts'
 import { Tracer } from '../http/tracer.ts'
@@ -73,7 +74,8 @@ export async function runServe(options: ServeOptions, print: (line: string) => v
     clock: systemClock,
     write: createTraceWriter(),
   })
-  const app = await describeApp(config, { engine, repository, tracer, isStarted: () => isStarted })
+  const codec = new Codec()
+  const app = await describeApp(config, { engine, repository, tracer, codec, isStarted: () => isStarted })
   const server = await listen(config.http, app, options)
   const stopping = new AbortController()
   // What is wrong with the folder itself is said when it is read.
@@ -99,6 +101,7 @@ export async function runServe(options: ServeOptions, print: (line: string) => v
   stopping.abort()
   await server.stop()
   await tracer.close()
+  codec.stop()
   await lanes.close()
   await backend.stop()
   log.info('app.stopped')
@@ -128,14 +131,21 @@ async function listen(config: Config['http'], parts: AppOptions, options: ServeO
 
 async function describeApp(
   { http: config, models: { control } }: Config,
-  from: { engine: Engine; repository: ModelRepository; tracer: Tracer; isStarted: () => boolean },
+  from: {
+    engine: Engine
+    repository: ModelRepository
+    tracer: Tracer
+    codec: Codec
+    isStarted: () => boolean
+  },
 ): Promise<AppOptions> {
-  const { engine, repository, tracer, isStarted } = from
+  const { engine, repository, tracer, codec, isStarted } = from
   return {
     engine,
     serverName: config.server_name,
     serverVersion: BUILD.version,
     bodyBytesMax: config.body_bytes_max,
+    codec,
     loopDelay: watchLoopDelay(systemClock),
     machine: watchMachine(systemClock),
     isStarted,

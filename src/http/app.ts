@@ -3,6 +3,7 @@ import type { Engine } from '../inference/engine.ts'
 import { EdgeError } from '../kit/errors.ts'
 import type { HistogramSnapshot } from '../kit/histogram.ts'
 import type { Labels } from './classification.ts'
+import type { Codec } from './codec.ts'
 import { docsRoutes } from './docs-routes.ts'
 import { answerGenerate } from './generate.ts'
 import { answerInfer } from './infer.ts'
@@ -27,6 +28,7 @@ export interface AppOptions {
   readonly serverName: string
   readonly serverVersion: string
   readonly bodyBytesMax: number
+  readonly codec: Codec
   readonly control: ModelControl
   /** How late timers of the main thread have been, in seconds. */
   readonly loopDelay: () => HistogramSnapshot
@@ -59,12 +61,7 @@ export function listRoutes(options: AppOptions, refusals: Refusals): Route[] {
     ['health', 'GET', '/v2/health/ready', (c) => serverReady(c, options)],
     ['metadata', 'GET', '/v2', (c) => c.json(serverMetadata(options))],
     ['model-repository', 'POST', '/v2/repository/index', (c) => answerIndex(c, engine, bodyBytesMax)],
-    [
-      'model-repository',
-      'POST',
-      '/v2/repository/models/:model/load',
-      (c) => answerLoad(c, control, bodyBytesMax),
-    ],
+    ['model-repository', 'POST', '/v2/repository/models/:model/load', (c) => answerLoad(c, options)],
     [
       'model-repository',
       'POST',

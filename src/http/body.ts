@@ -1,3 +1,4 @@
+import { setImmediate } from 'node:timers/promises'
 import { promisify } from 'node:util'
 import { gunzip, type InputType, inflate } from 'node:zlib'
 import { EdgeError, messageOf } from '../kit/errors.ts'
@@ -10,20 +11,24 @@ export async function readBody(
   request: Request,
   bytesMax: number,
   hold: Hold = () => undefined,
+  /** Where the limit comes from, for whoever meets it. */
+  limit = 'http.body_bytes_max',
 ): Promise<ArrayBuffer> {
+  const tooLarge = (came: string) => refuseSize(came, bytesMax, limit)
   const announced = request.headers.get('content-length')
-  if (announced !== null && Number(announced) > bytesMax) throw tooLarge(`${announced} bytes`, bytesMax)
+  if (announced !== null && Number(announced) > bytesMax) throw tooLarge(`${announced} bytes`)
   if (announced !== null) hold(Number(announced))
-  const raw = await readRaw(request, announced === null ? { bytesMax, hold } : undefined)
+  const raw = await readRaw(request, announced === null ? { bytesMax, hold, tooLarge } : undefined)
   const encoding = request.headers.get('content-encoding')?.trim().toLowerCase() ?? 'identity'
   if (encoding === 'identity') return raw
-  const whole = await decompress(raw, { encoding, bytesMax })
+  const whole = await decompress(raw, { encoding, bytesMax, tooLarge })
   hold(whole.byteLength)
   return whole
 }
 
 interface Limit {
   readonly bytesMax: number
+  readonly tooLarge: (came: string) => EdgeError
   readonly hold: Hold
 }
 
@@ -40,27 +45,34 @@ async function readRaw(request: Request, limit: Limit | undefined): Promise<Arra
 /** Without a Content-Length (chunked, or no body at all) the length shows only as it arrives. */
 async function readStream(
   body: ReadableStream<Uint8Array> | null,
-  { bytesMax, hold }: Limit,
+  { bytesMax, hold, tooLarge }: Limit,
 ): Promise<ArrayBuffer> {
   if (body === null) return new ArrayBuffer(0)
   const chunks: Uint8Array[] = []
   let bytes = 0
   for await (const chunk of body) {
     bytes += chunk.byteLength
-    if (bytes > bytesMax) throw tooLarge(`more than ${bytesMax} bytes`, bytesMax)
+    if (bytes > bytesMax) throw tooLarge(`more than ${bytesMax} bytes`)
     hold(chunk.byteLength)
     chunks.push(chunk)
   }
-  return join(chunks, bytes)
+  return await join(chunks, bytes)
 }
 
-function join(chunks: readonly Uint8Array[], bytes: number): ArrayBuffer {
+/** Some milliseconds' worth; after so much others get their turn. */
+const JOINED_AT_ONCE_MAX = 8 * 1024 ** 2
+
+async function join(chunks: readonly Uint8Array[], bytes: number): Promise<ArrayBuffer> {
   const whole = new ArrayBuffer(bytes)
   const view = new Uint8Array(whole)
   let at = 0
+  let pausedAt = 0
   for (const chunk of chunks) {
     view.set(chunk, at)
     at += chunk.byteLength
+    if (at - pausedAt < JOINED_AT_ONCE_MAX) continue
+    pausedAt = at
+    await setImmediate()
   }
   return whole
 }
@@ -74,7 +86,7 @@ const DECOMPRESS: ReadonlyMap<string, Decompress> = new Map([
 
 async function decompress(
   raw: ArrayBuffer,
-  how: { encoding: string; bytesMax: number },
+  how: { encoding: string } & Omit<Limit, 'hold'>,
 ): Promise<ArrayBuffer> {
   const run = DECOMPRESS.get(how.encoding)
   if (run === undefined) {
@@ -86,10 +98,9 @@ async function decompress(
   try {
     // A limit of the library, so that a small bomb never becomes a large buffer.
     const buffer = await run(raw, { maxOutputLength: how.bytesMax })
-    return join([buffer], buffer.byteLength)
+    return wholeBuffer(buffer)
   } catch (cause) {
-    if (cause instanceof RangeError)
-      throw tooLarge(`more than ${how.bytesMax} bytes decompressed`, how.bytesMax)
+    if (cause instanceof RangeError) throw how.tooLarge(`more than ${how.bytesMax} bytes decompressed`)
     throw new EdgeError(
       'input_invalid',
       `Cannot decompress the body as ${how.encoding}: ${messageOf(cause)}`,
@@ -98,9 +109,12 @@ async function decompress(
   }
 }
 
-function tooLarge(came: string, bytesMax: number): EdgeError {
-  return new EdgeError(
-    'body_too_large',
-    `Cannot read the body: ${came}, at most ${bytesMax} (http.body_bytes_max)`,
-  )
+/** Without a copy, where nothing else lies in it. */
+function wholeBuffer({ buffer, byteOffset, byteLength }: Buffer): ArrayBuffer {
+  if (byteLength === buffer.byteLength && buffer instanceof ArrayBuffer) return buffer
+  return new Uint8Array(new Uint8Array(buffer, byteOffset, byteLength)).buffer
+}
+
+function refuseSize(came: string, bytesMax: number, limit: string): EdgeError {
+  return new EdgeError('body_too_large', `Cannot read the body: ${came}, at most ${bytesMax} (${limit})`)
 }

@@ -47,7 +47,7 @@ export async function compressAnswer(answer: EncodedAnswer, encoding: Encoding):
   try {
     const compressed = await COMPRESS[encoding](body, { level: constants.Z_BEST_SPEED })
     if (compressed.byteLength < body.length) {
-      return new Response(new Uint8Array(compressed), {
+      return new Response(compressed, {
         headers: { ...headers, 'Content-Encoding': encoding },
       })
     }

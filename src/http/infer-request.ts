@@ -6,7 +6,7 @@ import { asArray, asBoolean, asCount, asObject, asParameters, invalid, type Json
 import { decodeJsonData } from './json-tensor.ts'
 import { asSequence } from './sequence.ts'
 import { findShared, type SharedRegions } from './shared-regions.ts'
-import { decodeOutputs, type WantedOutput } from './wanted-outputs.ts'
+import { bindOutput, decodeOutputs, type ParsedOutput, type WantedOutput } from './wanted-outputs.ts'
 
 /** An infer request as it came, understood but not yet held against the model. */
 export interface DecodedRequest {
@@ -25,6 +25,13 @@ export interface DecodedRequest {
   readonly sequence?: SequencePart | undefined
 }
 
+/** Understood as far as that goes without looking at shared memory, which only one thread knows. */
+export interface ParsedRequest extends DecodedRequest {
+  /** For each input that lies there, its parameters; undefined where there is none. */
+  readonly sharedInputs: readonly (Json | undefined)[] | undefined
+  readonly outputs: readonly ParsedOutput[] | undefined
+}
+
 const ELEMENTS_MAX = 2 ** 31
 const decoder = new TextDecoder('utf-8', { fatal: true })
 
@@ -37,27 +44,55 @@ export function decodeInferRequest(
   headerLength: string | null,
   regions?: SharedRegions | undefined,
 ): DecodedRequest {
+  return bindShared(parseInferRequest(body, headerLength), regions)
+}
+
+/** Everything of it that any thread can do. */
+export function parseInferRequest(body: ArrayBuffer, headerLength: string | null): ParsedRequest {
   const jsonBytes = headerLength === null ? body.byteLength : parseHeaderLength(headerLength, body.byteLength)
   const text = decodeText(new Uint8Array(body, 0, jsonBytes))
   const root = asObject(parseText(text), 'The request')
   const parameters = asParameters(root['parameters'], 'The request')
   const binary = new BinaryPart(new Uint8Array(body, jsonBytes))
-  const inputs = asArray(root['inputs'], '"inputs"').map((input, index) =>
-    decodeInput(input, { index, jsonBytes, binary, regions }),
+  const given = asArray(root['inputs'], '"inputs"').map((input, index) =>
+    decodeInput(input, { index, jsonBytes, binary }),
   )
   binary.expectEnd()
   const isBinaryOutput = asBoolean(parameters['binary_data_output'], 'binary_data_output') ?? false
   return {
     id: asId(root['id']),
-    inputs,
-    outputs:
-      root['outputs'] === undefined ? undefined : decodeOutputs(root['outputs'], { isBinaryOutput, regions }),
+    inputs: given.map(({ tensor }) => tensor),
+    outputs: root['outputs'] === undefined ? undefined : decodeOutputs(root['outputs'], { isBinaryOutput }),
     isBinaryOutput,
     priority: asCount(parameters['priority'], 'priority'),
     timeoutMs: asCount(parameters['timeout'], 'timeout') / 1000,
-    isVolatile: regions === undefined ? undefined : inputs.some(({ bytes }) => regions.holds(bytes)),
+    isVolatile: false,
+    sharedInputs: given.some(({ shared }) => shared !== undefined)
+      ? given.map(({ shared }) => shared)
+      : undefined,
     sequence: parameters['sequence_id'] === undefined ? undefined : asSequence(parameters, text),
   }
+}
+
+/** The same with the bytes of what lies in shared memory. */
+export function bindShared(parsed: ParsedRequest, regions: SharedRegions | undefined): DecodedRequest {
+  const { sharedInputs, outputs } = parsed
+  const bound = outputs?.some(({ sharedAt }) => sharedAt !== undefined)
+    ? outputs.map((output) => bindOutput(output, regions))
+    : outputs
+  if (sharedInputs === undefined) return bound === outputs ? parsed : { ...parsed, outputs: bound }
+  const inputs = parsed.inputs.map((tensor, index) => {
+    const at = sharedInputs[index]
+    return at === undefined ? tensor : { ...tensor, bytes: findInput(tensor, at, regions) }
+  })
+  return { ...parsed, inputs, outputs: bound, isVolatile: true }
+}
+
+function findInput(tensor: Tensor, at: Json, regions: SharedRegions | undefined): Uint8Array {
+  const bytes = findShared(at, regions)
+  const { name, datatype, shape } = tensor
+  asSize(bytes.byteLength, 'shared_memory_byte_size', { name, datatype, elements: elementCount(shape) })
+  return bytes
 }
 
 /** The bytes after the JSON, taken from the front by the inputs in their order. */
@@ -93,7 +128,12 @@ interface Sources {
   readonly index: number
   readonly jsonBytes: number
   readonly binary: BinaryPart
-  readonly regions: SharedRegions | undefined
+}
+
+/** An input, and where its bytes are if they are not here. */
+interface GivenInput {
+  readonly tensor: Tensor
+  readonly shared: Json | undefined
 }
 
 /** What an input says of itself, its elements aside. */
@@ -103,31 +143,34 @@ interface Described {
   readonly elements: number
 }
 
-function decodeInput(value: unknown, from: Sources): Tensor {
+function decodeInput(value: unknown, from: Sources): GivenInput {
   const input = asObject(value, `inputs[${from.index}]`)
   const name = input['name']
   if (typeof name !== 'string' || name === '')
     throw invalid(`Cannot decode inputs[${from.index}]: it has no "name"`)
   const datatype = asDatatype(name, input['datatype'])
   const { shape, elements } = asShape(name, input['shape'])
-  const bytes = takeBytes(input, { name, datatype, elements }, from)
-  return { name, datatype, shape, bytes }
+  const parameters = asParameters(input['parameters'], `Input "${name}"`)
+  const isShared = parameters['shared_memory_region'] !== undefined
+  const bytes = takeBytes(input, { parameters, described: { name, datatype, elements }, isShared }, from)
+  return { tensor: { name, datatype, shape, bytes }, shared: isShared ? parameters : undefined }
 }
 
+const NO_BYTES = new Uint8Array(new ArrayBuffer(0))
+
 /** Exactly one place says where the elements are. */
-function takeBytes(input: Json, described: Described, from: Sources): Uint8Array {
+function takeBytes(
+  input: Json,
+  { parameters, described, isShared }: { parameters: Json; described: Described; isShared: boolean },
+  from: Sources,
+): Uint8Array {
   const { name, datatype, elements } = described
-  const parameters = asParameters(input['parameters'], `Input "${name}"`)
   const size = parameters['binary_data_size']
   const data = input['data']
-  const shared = findShared(parameters, from.regions)
-  const sources = Number(size !== undefined) + Number(data !== undefined) + Number(shared !== undefined)
-  if (sources !== 1) throw refuseSources(name, { size, data, shared })
+  const sources = Number(size !== undefined) + Number(data !== undefined) + Number(isShared)
+  if (sources !== 1) throw refuseSources(name, { size, data, shared: isShared || undefined })
   if (size !== undefined) return from.binary.take(name, asSize(size, 'binary_data_size', described))
-  if (shared !== undefined) {
-    asSize(shared.byteLength, 'shared_memory_byte_size', described)
-    return shared
-  }
+  if (isShared) return NO_BYTES
   // Before memory is taken for them: no element is shorter than a byte of JSON.
   if (elements > from.jsonBytes) {
     throw invalid(

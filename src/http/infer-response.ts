@@ -16,7 +16,8 @@ const JSON_HEADERS = { 'Content-Type': 'application/json' } as const
 
 /**
  * The answer in one piece, so that it leaves in one write. An output in JSON carries no `parameters` (the C++ client
- * would then insist on a binary size); binary data follows the JSON in the order of the outputs.
+ * would then insist on a binary size); binary data follows the JSON in the order of the outputs. What goes into shared
+ * memory has been written there before (`writeShared`).
  */
 export function encodeInferResponse(
   answer: Answer,
@@ -27,7 +28,7 @@ export function encodeInferResponse(
     const wanted = wants.outputs?.[index]
     const isBinary = wants.outputs === undefined ? wants.isBinaryOutput : wanted?.isBinary
     const head = `{"name":${JSON.stringify(output.name)},"datatype":"${output.datatype}","shape":[${output.shape.join(',')}]`
-    if (wanted?.shared !== undefined) return writeShared(output, wanted.shared, head)
+    if (wanted?.shared !== undefined) return `${head}}`
     if (!isBinary) return `${head},"data":${encodeJsonData(output)}}`
     blobs.push(output.bytes)
     return `${head},"parameters":{"binary_data_size":${output.bytes.byteLength}}}`
@@ -54,14 +55,12 @@ export function encodeInferResponse(
   return { body, headers }
 }
 
-/** Its item has neither `data` nor `parameters`: the client knows where to look. */
-function writeShared(output: Tensor, into: Uint8Array, head: string): string {
-  const { name, bytes } = output
+/** Its item in the answer has neither `data` nor `parameters`: the client knows where to look. */
+export function writeShared({ name, bytes }: Tensor, into: Uint8Array): void {
   if (bytes.byteLength > into.byteLength) {
     throw invalid(
       `shared memory size specified with the request for output '${name}' (${into.byteLength} bytes) should be at least ${bytes.byteLength} bytes to hold the results`,
     )
   }
   into.set(bytes)
-  return `${head}}`
 }

@@ -4,10 +4,11 @@ import type { SequencePart } from '../inference/sequences/plan.ts'
 import { EdgeError } from '../kit/errors.ts'
 import type { Tensor } from '../runtime/backend.ts'
 import { readBody } from './body.ts'
-import { classifyOutput, type Labels } from './classification.ts'
+import type { Labels } from './classification.ts'
+import type { Codec } from './codec.ts'
 import { chooseEncoding, compressAnswer, type EncodedAnswer } from './compress.ts'
-import { decodeInferRequest } from './infer-request.ts'
-import { encodeInferResponse } from './infer-response.ts'
+import { bindShared, type DecodedRequest } from './infer-request.ts'
+import { writeShared } from './infer-response.ts'
 import { decodeRawRequest } from './raw-request.ts'
 import type { SharedRegions } from './shared-regions.ts'
 import type { Tracer } from './tracer.ts'
@@ -21,6 +22,7 @@ export interface InferRoute {
 export interface InferParts {
   readonly engine: Engine
   readonly bodyBytesMax: number
+  readonly codec: Codec
   /** What the classes of a model's output are called, by index. */
   readonly labels: (model: string, output: string) => Labels
   /** Undefined: shared memory is off. */
@@ -74,10 +76,9 @@ async function inferWith(
   const body = await readBody(request, parts.bodyBytesMax, permit.hold)
   trace?.mark('HTTP_RECV_END', 'REQUEST_START')
   const headerLength = request.headers.get('inference-header-content-length')
-  const decoded =
-    headerLength === '0'
-      ? decodeRawRequest(body, announced)
-      : decodeInferRequest(body, headerLength, parts.regions)
+  const decoding =
+    headerLength === '0' ? decodeRawRequest(body, announced) : decode(body, headerLength, parts)
+  const decoded = decoding instanceof Promise ? await decoding : decoding
   // Once more: while the body came in another version may have taken over, and this one may be on its way out.
   const { inputs, priority, timeoutMs, isVolatile, sequence } = decoded
   const found = laneFor({ request, route, sequence }, parts.engine)
@@ -97,12 +98,8 @@ async function inferWith(
   trace?.run(result.times)
   let answer: EncodedAnswer
   try {
-    const { id, outputs: wants } = decoded
-    const { model, version } = lane
-    const outputs = wants?.some(isClassified)
-      ? classifyWanted(result.outputs, wants, (output) => parts.labels(model, output))
-      : result.outputs
-    answer = encodeInferResponse({ id, model, version, outputs }, decoded)
+    const encoding = encode({ decoded, outputs: result.outputs, lane }, parts)
+    answer = encoding instanceof Promise ? await encoding : encoding
   } finally {
     result.release()
   }
@@ -116,19 +113,34 @@ async function inferWith(
   return new Response(answer.body, { headers: answer.headers })
 }
 
-function isClassified({ classes }: WantedOutput): boolean {
-  return classes !== undefined
+/** At once where it is little; only what is much is worth a turn of the event loop. */
+function decode(
+  body: ArrayBuffer,
+  headerLength: string | null,
+  { codec, regions }: InferParts,
+): DecodedRequest | Promise<DecodedRequest> {
+  const jsonBytes = headerLength === null ? body.byteLength : Number(headerLength)
+  const parsed = codec.decode('infer', { body, headerLength }, jsonBytes)
+  return parsed instanceof Promise
+    ? parsed.then((later) => bindShared(later, regions))
+    : bindShared(parsed, regions)
 }
 
-function classifyWanted(
-  outputs: readonly Tensor[],
-  wants: readonly WantedOutput[],
-  labels: (output: string) => Labels,
-): Tensor[] {
-  return outputs.map((output, index) => {
-    const classes = wants[index]?.classes
-    return classes === undefined ? output : classifyOutput(output, { classes, labels: labels(output.name) })
-  })
+function encode(
+  { decoded, outputs, lane }: { decoded: DecodedRequest; outputs: readonly Tensor[]; lane: Lane },
+  { codec, labels }: InferParts,
+): EncodedAnswer | Promise<EncodedAnswer> {
+  const { model, version } = lane
+  const { id, outputs: wants } = decoded
+  for (const [index, wanted] of wants?.entries() ?? []) {
+    if (wanted.shared !== undefined) writeShared(outputs[index] as Tensor, wanted.shared)
+  }
+  const named = wants?.some(isClassified) ? wants.map(({ name }) => labels(model, name)) : []
+  return codec.encode({ form: 'infer', id, model, version, outputs, wants: decoded, labels: named })
+}
+
+function isClassified({ classes }: WantedOutput): boolean {
+  return classes !== undefined
 }
 
 /** What decoding refuses knows nothing of the model; whoever reads the message should. */

@@ -2,9 +2,11 @@ import type { Context } from 'hono'
 import type { Engine } from '../inference/engine.ts'
 import type { LaneStatus } from '../inference/lane-table.ts'
 import { EdgeError } from '../kit/errors.ts'
+import { readBody } from './body.ts'
+import type { Codec } from './codec.ts'
 import { asObject, type Json, show } from './fields.ts'
 import { readJsonObject } from './json-body.ts'
-import { type LoadParameters, readLoadParameters } from './load-parameters.ts'
+import type { LoadParameters } from './load-parameters.ts'
 
 /** Who brings models from disk into lanes and back: Triton's model control. */
 export interface ModelControl {
@@ -36,9 +38,13 @@ export async function answerIndex(c: Context, engine: Engine, bodyBytesMax: numb
 }
 
 /** 200 once every version that the policy chooses is ready. */
-export async function answerLoad(c: Context, control: ModelControl, bodyBytesMax: number): Promise<Response> {
+export async function answerLoad(
+  c: Context,
+  { control, codec, bodyBytesMax }: { control: ModelControl; codec: Codec; bodyBytesMax: number },
+): Promise<Response> {
   const model = c.req.param('model') ?? ''
-  const instead = readLoadParameters(model, await readParameters(c.req.raw, bodyBytesMax))
+  const body = await readBody(c.req.raw, bodyBytesMax)
+  const instead = await codec.decode('load', { body, model })
   const failed = (await control.load(model, instead)).filter(
     ({ state, reason }) => state !== 'READY' || reason !== '',
   )

@@ -16,7 +16,6 @@ const REGIONS_MAX = 1024
 export class SharedRegions {
   readonly #regions = new Map<string, Region>()
   /** What views were handed out of, registered still or not. */
-  readonly #shared = new WeakSet<ArrayBufferLike>()
 
   register(name: string, request: Json): void {
     if (this.#regions.has(name)) throw invalid(`shared memory region '${name}' already in manager`)
@@ -56,11 +55,6 @@ export class SharedRegions {
       .map(([each, { key, offset, byteSize }]) => ({ name: each, key, offset, byte_size: byteSize }))
   }
 
-  /** Whether bytes lie in memory that a client may write to. */
-  holds({ buffer }: Uint8Array): boolean {
-    return this.#shared.has(buffer)
-  }
-
   /** The bytes that the parameters of an input or output point to. */
   find(parameters: Json): Uint8Array<ArrayBuffer> {
     const name = parameters['shared_memory_region']
@@ -68,23 +62,15 @@ export class SharedRegions {
     if (region === undefined) throw invalid(`Unable to find shared memory region: '${String(name)}'`)
     const offset = asBytes('shared_memory_offset', parameters['shared_memory_offset'] ?? 0)
     const byteSize = asBytes('shared_memory_byte_size', parameters['shared_memory_byte_size'])
-    if (offset + byteSize <= region.byteSize) {
-      const view = region.memory.view(region.offset + offset, byteSize)
-      this.#shared.add(view.buffer)
-      return view
-    }
+    if (offset + byteSize <= region.byteSize) return region.memory.view(region.offset + offset, byteSize)
     throw invalid(
       `Invalid offset + byte size for shared memory region: '${String(name)}': it has ${region.byteSize} bytes, they reach ${offset + byteSize}`,
     )
   }
 }
 
-/** The bytes behind `shared_memory_region`; undefined where the parameters name none. */
-export function findShared(
-  parameters: Json,
-  regions: SharedRegions | undefined,
-): Uint8Array<ArrayBuffer> | undefined {
-  if (parameters['shared_memory_region'] === undefined) return undefined
+/** The bytes that the parameters of an input or output point to, where shared memory is on. */
+export function findShared(parameters: Json, regions: SharedRegions | undefined): Uint8Array<ArrayBuffer> {
   if (regions === undefined) throw refuseShared()
   return regions.find(parameters)
 }

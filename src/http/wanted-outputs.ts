@@ -14,10 +14,13 @@ export interface WantedOutput {
 /** A tensor has no more elements than this, so no more classes either. */
 const CLASSES_MAX = 2 ** 31
 
-export function decodeOutputs(
-  value: unknown,
-  how: { isBinaryOutput: boolean; regions: SharedRegions | undefined },
-): WantedOutput[] {
+/** Before shared memory is looked at. */
+export interface ParsedOutput extends WantedOutput {
+  /** The parameters that say where its bytes go. */
+  readonly sharedAt: Json | undefined
+}
+
+export function decodeOutputs(value: unknown, how: { isBinaryOutput: boolean }): ParsedOutput[] {
   const seen = new Set<string>()
   return asArray(value, '"outputs"').map((item, index) => {
     const output = asObject(item, `outputs[${index}]`)
@@ -29,14 +32,18 @@ export function decodeOutputs(
     const parameters = asParameters(output['parameters'], `Output "${name}"`)
     const isBinary = asBoolean(parameters['binary_data'], 'binary_data')
     const classes = asClasses(name, parameters)
-    const shared = findShared(parameters, how.regions)
-    if (shared !== undefined && (classes !== undefined || isBinary === true)) {
+    const sharedAt = parameters['shared_memory_region'] === undefined ? undefined : parameters
+    if (sharedAt !== undefined && (classes !== undefined || isBinary === true)) {
       throw invalid(
         `Cannot answer output "${name}" in shared memory: expected neither classification nor binary_data`,
       )
     }
-    return { name, isBinary: isBinary ?? how.isBinaryOutput, classes, shared }
+    return { name, isBinary: isBinary ?? how.isBinaryOutput, classes, sharedAt }
   })
+}
+
+export function bindOutput(output: ParsedOutput, regions: SharedRegions | undefined): WantedOutput {
+  return output.sharedAt === undefined ? output : { ...output, shared: findShared(output.sharedAt, regions) }
 }
 
 /** 0 is what clients send for "not classified". */

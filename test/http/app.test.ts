@@ -1,6 +1,7 @@
 /** Every route that needs no runtime, answered by the app itself. */
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
 import { createHandler } from '../../src/http/app.ts'
+import { Codec } from '../../src/http/codec.ts'
 import { Engine } from '../../src/inference/engine.ts'
 import { Lanes } from '../../src/inference/lanes.ts'
 import { BugError, EdgeError } from '../../src/kit/errors.ts'
@@ -27,6 +28,7 @@ async function stage(requestsMax = 4, isStarted = true) {
     serverName: 'limpet',
     serverVersion: '1.2.3',
     bodyBytesMax: 2_000,
+    codec: new Codec(),
     control: {
       load: () => Promise.resolve([]),
       unload: () => Promise.resolve(),

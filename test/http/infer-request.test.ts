@@ -69,6 +69,7 @@ describe('what stands beside the tensors', () => {
       isBinaryOutput: false,
       priority: 0,
       timeoutMs: 0,
+      isVolatile: false,
     }
     expect(decode('{"inputs":[]}')).toEqual(nothing)
   })

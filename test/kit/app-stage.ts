@@ -1,5 +1,6 @@
 /** The HTTP API over a fake backend that serves "echo" in version 1, and knows a "broken" model. */
 import { type AppOptions, createHandler } from '../../src/http/app.ts'
+import { Codec } from '../../src/http/codec.ts'
 import { Engine } from '../../src/inference/engine.ts'
 import { Lanes } from '../../src/inference/lanes.ts'
 import { Histogram } from '../../src/kit/histogram.ts'
@@ -20,6 +21,7 @@ export async function stageApp(options: Partial<AppOptions> = {}) {
     serverName: 'limpet',
     serverVersion: '1.2.3',
     bodyBytesMax: 100_000,
+    codec: new Codec(),
     control: {
       load: () => Promise.resolve([]),
       unload: () => Promise.resolve(),
