@@ -7,6 +7,9 @@ import { providerFullName } from './providers.ts'
 import { createSessionOptions } from './session-options.ts'
 import { Threads } from './threads.ts'
 
+/** A third of the weight of a run thread (sched(7)): under full load, loading takes longer and runs hardly notice. */
+const LOADER_NICE = 5
+
 /** ONNX Runtime through its C ABI: one library, `threads` threads that run, one that loads. */
 export class OrtBackend implements Backend {
   readonly name: string
@@ -14,11 +17,13 @@ export class OrtBackend implements Backend {
   readonly #threads: Threads
   /** Loading takes seconds, with TensorRT minutes: it must not take a thread from the runs. Made when first needed. */
   #loader: Threads | undefined
+  /** The same for sessions without threads of their own, which would be as nice as the thread that made them. */
+  #niceLoader: Threads | undefined
 
   constructor(options: { libraryPath: string; threads: number }) {
     this.ort = new Ort(options.libraryPath)
     this.name = `onnxruntime ${this.ort.version}`
-    this.#threads = new Threads(this.ort, options.threads)
+    this.#threads = new Threads(this.ort, { count: options.threads, nice: 0 })
   }
 
   get threads(): number {
@@ -30,7 +35,10 @@ export class OrtBackend implements Backend {
     const handles: { options?: Address; session?: Address } = {}
     try {
       handles.options = createSessionOptions(this.ort, options)
-      handles.session = await this.#createSession(source, handles.options, scope)
+      handles.session = await this.#createSession(source, handles.options, {
+        scope,
+        loader: this.#loaderFor(options),
+      })
       const providers = options.providers.map(({ name }) => providerFullName(name))
       return new OrtSession({
         ort: this.ort,
@@ -56,21 +64,32 @@ export class OrtBackend implements Backend {
   async stop(): Promise<void> {
     await this.#threads.stop()
     await this.#loader?.stop()
+    await this.#niceLoader?.stop()
   }
 
-  async #createSession(source: ModelSource, options: Address, scope: Scope): Promise<Address> {
-    this.#loader ??= new Threads(this.ort, 1)
+  /** Where runs want all cores, loading beside them is to take less than its share: it slows every one of them. */
+  #loaderFor({ threadsIntraOp, threadsInterOp, providers }: SessionOptions): Threads {
+    const hasNoThreads =
+      threadsIntraOp === 1 && threadsInterOp === 1 && providers.every(({ name }) => name === 'cpu')
+    if (hasNoThreads) {
+      this.#niceLoader ??= new Threads(this.ort, { count: 1, nice: LOADER_NICE })
+      return this.#niceLoader
+    }
+    this.#loader ??= new Threads(this.ort, { count: 1, nice: 0 })
+    return this.#loader
+  }
+
+  async #createSession(
+    source: ModelSource,
+    options: Address,
+    { scope, loader }: { scope: Scope; loader: Threads },
+  ): Promise<Address> {
     const out = scope.memory(8)
     const { environment } = this.ort
     const outcome =
       'path' in source
-        ? await this.#loader.call('CreateSession', [
-            environment,
-            scope.string(source.path),
-            options,
-            out.address,
-          ])
-        : await this.#loader.call('CreateSessionFromArray', [
+        ? await loader.call('CreateSession', [environment, scope.string(source.path), options, out.address])
+        : await loader.call('CreateSessionFromArray', [
             environment,
             addressOf(scope.hold(source.bytes)),
             source.bytes.byteLength,

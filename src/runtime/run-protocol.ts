@@ -29,4 +29,6 @@ export interface ThreadStart {
   readonly slots: SharedArrayBuffer
   readonly apiAddress: number
   readonly apiVersion: number
+  /** How far others go first: 0 is not at all. */
+  readonly nice: number
 }

@@ -47,13 +47,17 @@ export class Threads {
   #isListening = false
   #broken: Error | undefined
 
-  constructor(api: { apiAddress: number; apiVersion: number }, count: number) {
+  constructor(
+    api: { apiAddress: number; apiVersion: number },
+    { count, nice }: { count: number; nice: number },
+  ) {
     assert(count >= 1, 'a pool has at least one thread')
     const start: ThreadStart = {
       control: this.#control.buffer,
       slots: this.#numbers.buffer,
       apiAddress: api.apiAddress,
       apiVersion: api.apiVersion,
+      nice,
     }
     this.#workers = Array.from({ length: count }, () => this.#startWorker(start))
   }

@@ -1,7 +1,8 @@
 /** What models take of the memory, as the compiled binary measures it. */
 import { afterAll, expect, test } from 'bun:test'
 import { join } from 'node:path'
-import { BINARY, createFolder, startServing } from '../kit/binary.ts'
+import { Glob } from 'bun'
+import { BINARY, createFolder, type Running, startServing } from '../kit/binary.ts'
 import * as zoo from '../kit/model-zoo.ts'
 
 const folder = await createFolder()
@@ -14,6 +15,50 @@ async function residentBytes(pid: number): Promise<number> {
   const status = await Bun.file(`/proc/${pid}/status`).text()
   return Number(/VmRSS:\s+(\d+) kB/.exec(status)?.[1]) * 1024
 }
+
+/** Bytes that the process gives back when a model goes. */
+async function unloading(server: Running, model: string): Promise<number> {
+  const before = await residentBytes(server.pid)
+  const unload = await fetch(`${server.url}/v2/repository/models/${model}/unload`, { method: 'POST' })
+  expect(unload.status).toBe(200)
+  const index = async () =>
+    await (await fetch(`${server.url}/v2/repository/index`, { method: 'POST' })).text()
+  while (!(await index()).includes('"reason":"unloaded"'));
+  return before - (await residentBytes(server.pid))
+}
+
+async function niceValues(pid: number): Promise<number[]> {
+  const stats = await Array.fromAsync(new Glob('*/stat').scan(`/proc/${pid}/task`), (path) =>
+    Bun.file(`/proc/${pid}/task/${path}`)
+      .text()
+      .catch(() => ''),
+  )
+  // proc(5): the 19th field; names may hold spaces, what comes after their bracket does not.
+  return stats.filter((stat) => stat !== '').map((stat) => Number(stat.split(') ').at(-1)?.split(' ')[16]))
+}
+
+test('weights are in it once, whatever the number of threads that run them', async () => {
+  await Bun.write(join(folder.path, 'once/table/1/model.onnx'), zoo.table(WEIGHTS))
+  const body = '{"inputs":[{"name":"INPUT0","datatype":"INT64","shape":[1],"data":[5]}]}'
+  for (const threads of [1, 8]) {
+    await Bun.write(join(folder.path, 'limpet.toml'), `[runtime]\nthreads = ${threads}\n`)
+    const args = ['--models', 'once', '--config', 'limpet.toml', '--port', '0']
+    const server = await startServing(folder.path, { command: [BINARY, 'serve', ...args] })
+    const answers = Array.from({ length: 32 }, async () => {
+      const answer = await fetch(`${server.url}/v2/models/table/infer`, { method: 'POST', body })
+      expect(await answer.json()).toMatchObject({ outputs: [{ data: [5] }] })
+    })
+    await Promise.all(answers)
+    const givenBack = await unloading(server, 'table')
+    expect(givenBack / BYTES).toBeGreaterThan(0.9)
+    expect(givenBack / BYTES).toBeLessThan(1.2)
+    // Loading lets runs go first, which themselves go before nobody.
+    const nice = await niceValues(server.pid)
+    expect([...new Set(nice)].sort()).toEqual([0, 5])
+    expect(nice.filter((value) => value === 5).length).toBe(1)
+    expect(await server.stop()).toBe(0)
+  }
+}, 60_000)
 
 test('of a lane are its weights, and what its runs grow to: as much as the process gives back when it goes', async () => {
   await Bun.write(join(folder.path, 'models/small/1/model.onnx'), zoo.simple())
@@ -43,13 +88,8 @@ test('of a lane are its weights, and what its runs grow to: as much as the proce
     model_stats: [{ memory_usage: unknown }]
   }
   expect(model_stats[0].memory_usage).toEqual([{ type: 'CPU', id: 0, byte_size: run }])
-  const before = await residentBytes(server.pid)
-  expect(await control('unload')).toBe(200)
+  const givenBack = await unloading(server, 'heavy')
   expect(await measured()).toBeNaN()
-  const index = async () =>
-    await (await fetch(`${server.url}/v2/repository/index`, { method: 'POST' })).text()
-  while (!(await index()).includes('"reason":"unloaded"'));
-  const givenBack = before - (await residentBytes(server.pid))
   expect(givenBack / run).toBeGreaterThan(0.85)
   expect(givenBack / run).toBeLessThan(1.15)
   expect(await server.stop()).toBe(0)

@@ -113,6 +113,29 @@ describe('unloading', () => {
   })
 })
 
+test('models come, fail to and go thirty times under load, and those who ask another one do not notice', async () => {
+  await Bun.write(inModels('coming/1/model.onnx'), zoo.simple())
+  await Bun.write(inModels('failing/1/model.onnx'), zoo.simple().slice(0, 40))
+  let isDone = false
+  const answers = new Map<string, number>()
+  const clients = Array.from({ length: 8 }, async () => {
+    while (!isDone) {
+      const version = await versionOf('steady')
+      answers.set(version, (answers.get(version) ?? 0) + 1)
+    }
+  })
+  for (let cycle = 0; cycle < 30; cycle += 1) {
+    expect((await load('coming')).status).toBe(200)
+    const [answered, failed] = await Promise.all([versionOf('coming'), load('failing')])
+    expect([answered, failed.status]).toEqual(['1', 400])
+    expect((await unload('coming')).status).toBe(200)
+  }
+  isDone = true
+  await Promise.all(clients)
+  expect([...answers.keys()]).toEqual(['1'])
+  expect(answers.get('1')).toBeGreaterThan(30)
+}, 60_000)
+
 describe('refused with 400, in words', () => {
   test.each([
     ['a model that is not there', () => load('nope'), "failed to load 'nope', there is no folder"],
