@@ -17,6 +17,12 @@ function integerIn(least: number, most: number) {
   }
 }
 
+function share(text: string): number {
+  const value = /^[0-9]*[.]?[0-9]+(e-?[0-9]+)?$/.test(text) ? Number(text) : Number.NaN
+  if (value >= 0 && value <= 1000) return value
+  throw new InvalidArgumentError('expected a number from 0 to 1000')
+}
+
 const collect = (value: string, before: string[]): string[] => [...before, value]
 
 const OPTIONS = {
@@ -41,6 +47,7 @@ function createProgram(): Command {
   addLooking(program)
   addKeys(program)
   addTuf(program)
+  addDevice(program)
   return program
 }
 
@@ -195,6 +202,28 @@ function addTuf(program: Command): void {
     const { runTufDownload } = await import('./app/tuf.ts')
     await runTufDownload(tuf.opts())
   })
+}
+
+/** What a device does to keep its models in step with the registry, and what a person there may want to know. */
+function addDevice(program: Command): void {
+  program
+    .command('probe')
+    .description(
+      'prove one version in a process of its own: it loads, answers its golden samples, and how fast',
+    )
+    .argument('<folder>', 'of the model, with one version in it')
+    .option('--golden <path>', 'folder of the samples, within the model folder')
+    .addOption(new Option('--atol <number>', 'how far an answer may be off').default(0.001).argParser(share))
+    .addOption(new Option('--rtol <number>', 'the same, of what is expected').default(0.001).argParser(share))
+    .addOption(new Option('--memory-mb <number>').default(4096).argParser(integerIn(64, 1_048_576)))
+    .addOption(new Option('--seconds <number>').default(600).argParser(integerIn(1, 86_400)))
+    .addOption(OPTIONS.config())
+    .addOption(OPTIONS.state())
+    .addOption(new Option('--here', 'in this process, without limits').hideHelp())
+    .action(async (folder, options) => {
+      const { runProbe } = await import('./app/run-probe.ts')
+      process.exitCode = (await runProbe({ folder, ...options }, print)) ? EXIT.ok : EXIT.failed
+    })
 }
 
 async function main(): Promise<void> {

@@ -17,6 +17,7 @@ const ARROWS: Readonly<Record<string, readonly string[]>> = {
   store: ['trust'],
   trust: [],
   publisher: ['trust', 'store'],
+  ota: ['trust', 'store'],
 }
 
 /** Foreign module → folders that own it. */
@@ -29,6 +30,7 @@ const OWNERS: Readonly<Record<string, readonly string[]>> = {
   'smol-toml': ['config'],
   commander: ['main.ts'],
   pino: ['kit'],
+  croner: ['ota'],
   'tuf-js': ['trust'],
   'tuf-js/dist/error': ['trust'],
   'tuf-js/dist/store': ['trust'],

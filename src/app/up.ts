@@ -4,6 +4,7 @@ import { afterFailure, type BackoffPolicy } from '../kit/backoff.ts'
 import { type Clock, systemClock } from '../kit/clock.ts'
 import { EdgeError } from '../kit/errors.ts'
 import { type Logger, logger, setLogLevel } from '../kit/log.ts'
+import { ownCommand } from './own-command.ts'
 
 const FIRST_WAIT_MS = 250
 const LONGEST_WAIT_MS = 30_000
@@ -76,7 +77,7 @@ class Supervised {
   }
 
   async #runOnce(): Promise<Ended> {
-    const child = Bun.spawn([process.execPath, ...entryArgs(), ...this.#args], {
+    const child = Bun.spawn([...ownCommand(), ...this.#args], {
       // Never written to: when this process dies, however it dies, the child sees the end of it and stops.
       stdin: 'pipe',
       stdout: 'inherit',
@@ -112,9 +113,4 @@ const EXIT_CONFIG = 78
 
 function describeEnd({ exitCode, signal }: Ended): string {
   return signal === null ? `exit code ${exitCode}` : `signal ${signal}`
-}
-
-/** The binary is its own program; from a checkout Bun runs `src/main.ts`. */
-function entryArgs(): string[] {
-  return Bun.main.startsWith('/$bunfs/') ? [] : [Bun.main]
 }

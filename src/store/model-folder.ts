@@ -25,8 +25,8 @@ const CONFIG_NAMES = ['config.toml', 'config.pbtxt']
 /** Triton's versions. Beside them its models have folders of other names, which are none. */
 const TRITON_VERSION = /^[1-9][0-9]*$/
 
-/** Any name but that of the folder with what a model is warmed up with. */
-const ANY_VERSION = /^(?!warmup$)/
+/** Any name but those of the folders with what a model is warmed up and proven with. */
+const ANY_VERSION = /^(?!(warmup|golden)$)/
 
 /** A name that could leave the repository is none. */
 export function isModelName(name: string): boolean {

@@ -178,6 +178,24 @@ export function slow(): Uint8Array<ArrayBuffer> {
   })
 }
 
+/** Fills INPUT0 floats with ones, four bytes each, and averages them. */
+export function hungry(): Uint8Array<ArrayBuffer> {
+  const one: onnx.IAttributeProto = {
+    name: 'value',
+    type: onnx.AttributeProto.AttributeType.TENSOR,
+    t: { dataType: ELEMENT_TYPES.FLOAT, dims: [1], floatData: [1] },
+  }
+  return encodeModel({
+    name: 'hungry',
+    nodes: [
+      node('ConstantOfShape', ['INPUT0'], ['filled'], [one]),
+      node('ReduceMean', ['filled'], ['OUTPUT0'], [integer('keepdims', 0)]),
+    ],
+    inputs: [tensor('INPUT0', 'INT64', [1])],
+    outputs: [tensor('OUTPUT0', 'FLOAT', [])],
+  })
+}
+
 /** An identity of FLOAT that says all a model can say about itself. */
 export function withMetadata(): Uint8Array<ArrayBuffer> {
   return encodeModel({ ...identityGraph('FLOAT', ['n']), name: 'described_graph' }, OPSET, {

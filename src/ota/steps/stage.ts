@@ -1,0 +1,15 @@
+import { readPackage } from '../package.ts'
+import type { Parts } from '../parts.ts'
+import { OK, type Step } from '../step.ts'
+import { gone } from './gone.ts'
+
+/** Puts the verified files in their place, where they never change again. */
+export function createStage(parts: Parts): Step {
+  const { store } = parts
+  return async ({ update }) => {
+    const wanted = await readPackage(parts, update)
+    if (wanted === undefined) return gone(update)
+    if (!(await store.isInstalled(wanted))) await store.install(wanted)
+    return OK
+  }
+}
