@@ -22,6 +22,7 @@ const BY_CODE: Partial<Record<ErrorCode, number>> = {
   deadline_exceeded: EXIT.unavailable,
   queue_full: EXIT.unavailable,
   storage_failed: EXIT.storage,
+  storage_full: EXIT.storage,
   config_invalid: EXIT.config,
   library_unusable: EXIT.config,
 }

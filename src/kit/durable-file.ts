@@ -1,5 +1,5 @@
-import { mkdir, open, readdir, rename, rm, symlink } from 'node:fs/promises'
-import { dirname, join } from 'node:path'
+import { type FileHandle, mkdir, open, readdir, rename, rm, symlink } from 'node:fs/promises'
+import { basename, dirname, join } from 'node:path'
 import { crashPoint } from './crash-point.ts'
 
 /** What is not in place yet, or not any more: of no use after a restart. */
@@ -24,6 +24,21 @@ export async function writeDurably(path: string, bytes: Uint8Array, mode = 0o644
     await rm(draft, { force: true })
     throw error
   }
+}
+
+/** Makes an empty file of that size, which is there after a power cut though nothing has been written to it yet. */
+export async function createDurably(path: string, bytes: number): Promise<FileHandle> {
+  const file = await open(path, 'w+')
+  try {
+    await file.truncate(bytes)
+    await file.sync()
+    await syncFolder(dirname(path))
+  } catch (error) {
+    await file.close()
+    throw error
+  }
+  crashPoint('file.created')
+  return file
 }
 
 /**
@@ -67,14 +82,19 @@ export async function makeFolderDurably(path: string, mode = 0o755): Promise<voi
 
 /** Lets go of what was cut off before it was in place, or half removed. For the start, when nobody else writes. */
 export async function sweepDrafts(folder: string): Promise<void> {
-  for (const name of await readdir(folder)) {
+  for (const name of await readdir(folder).catch(() => [])) {
     if (name.endsWith(DRAFT)) await rm(join(folder, name), { recursive: true, force: true })
   }
 }
 
-/** In the same folder: a rename does not leave its file system. */
+/** What was made, removed or renamed in it stays so after a power cut. */
+export async function syncFolder(path: string): Promise<void> {
+  await syncPath(path)
+}
+
+/** In the same folder, because a rename does not leave its file system; hidden, because the folder may be read meanwhile. */
 function draftOf(path: string): string {
-  return `${path}.${crypto.randomUUID()}${DRAFT}`
+  return join(dirname(path), `.${basename(path)}.${crypto.randomUUID()}${DRAFT}`)
 }
 
 async function place(draft: string, path: string): Promise<void> {
@@ -93,8 +113,6 @@ async function syncTree(folder: string): Promise<void> {
   }
   await syncFolder(folder)
 }
-
-const syncFolder = syncPath
 
 async function syncPath(path: string): Promise<void> {
   const opened = await open(path, 'r')

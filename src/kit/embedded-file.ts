@@ -57,7 +57,8 @@ export async function unpackEmbedded(file: EmbeddedFile, folder: string): Promis
 async function removeOthers(folder: string, file: { name: string; sha256: string }): Promise<void> {
   for (const other of await readdir(folder)) {
     const names = await readdir(join(folder, other))
-    const isOlder = other !== file.sha256 && names.some((name) => name.startsWith(file.name))
+    const isOlder =
+      other !== file.sha256 && names.some((name) => name.replace(/^\./, '').startsWith(file.name))
     if (isOlder) await rm(join(folder, other), { recursive: true, force: true })
   }
 }

@@ -20,6 +20,7 @@ export const ERROR_CODES = {
   stopping: { http: 503, retry: true },
   deadline_exceeded: { http: 504, retry: true },
   storage_failed: { http: 507, retry: true },
+  storage_full: { http: 507, retry: false },
   config_invalid: { http: 500, retry: false },
   library_unusable: { http: 500, retry: false },
   model_invalid: { http: 500, retry: false },

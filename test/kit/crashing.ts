@@ -1,6 +1,7 @@
 /** Kills a process at each of its durable writes in turn: a real process, a real SIGKILL. */
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { SEED } from './seed.ts'
 
 export interface Crashing {
   readonly command: readonly string[]
@@ -9,6 +10,8 @@ export interface Crashing {
   readonly folder: string
   /** Before each start: the same state each time. */
   readonly prepare?: () => Promise<void>
+  /** Only every n-th point; all of them when left out. */
+  readonly stride?: number
   /** After each end: what has to be true whatever was written and whatever not. */
   readonly check: (ended: { readonly number: number; readonly what: string }) => Promise<void>
 }
@@ -18,9 +21,10 @@ const POINTS_MAX = 5_000
 /** What each point was called, in order; the last run, which met none, is checked as "end". */
 export async function killAtEach(crashing: Crashing): Promise<string[]> {
   const points: string[] = []
-  for (let number = 1; number <= POINTS_MAX; number++) {
+  const stride = crashing.stride ?? 1
+  for (let number = 1 + (SEED % stride); number <= POINTS_MAX; number += stride) {
     await crashing.prepare?.()
-    const what = await runUntil(crashing, number)
+    const what = await killAt(number, crashing)
     await crashing.check({ number, what })
     if (what === 'end') return points
     points.push(what)
@@ -28,12 +32,16 @@ export async function killAtEach(crashing: Crashing): Promise<string[]> {
   throw new Error(`Still not at its end after ${POINTS_MAX} crash points`)
 }
 
-async function runUntil(crashing: Crashing, number: number): Promise<string> {
+/** What the point was called at which the process ended; "end" where it met fewer. */
+export async function killAt(
+  number: number,
+  crashing: Pick<Crashing, 'command' | 'env' | 'folder'>,
+): Promise<string> {
   const log = join(crashing.folder, 'crashing.log')
   const child = Bun.spawn([...crashing.command], {
     env: { ...process.env, ...crashing.env, LIMPET_CRASH_AT: String(number) },
     stdin: 'ignore',
-    stdout: 'inherit',
+    stdout: 'ignore',
     stderr: Bun.file(log),
   })
   const code = await child.exited

@@ -157,8 +157,8 @@ describe('a folder', () => {
 
   test('is swept of drafts, files and folders, and of nothing else', async () => {
     const home = await emptyFolder('sweep')
-    await mkdir(join(home, 'version.1.draft/inside'), { recursive: true })
-    await writeFile(join(home, 'file.2.draft'), 'half')
+    await mkdir(join(home, '.version.1.draft/inside'), { recursive: true })
+    await writeFile(join(home, '.file.2.draft'), 'half')
     await writeFile(join(home, 'draft'), 'whole')
     await sweepDrafts(home)
     expect(await readdir(home)).toEqual(['draft'])

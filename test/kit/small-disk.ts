@@ -36,6 +36,18 @@ export class SmallDisk {
     if (!this.#mount()) throw new Error('The disk does not mount again')
   }
 
+  /** Nothing can be written below this folder while `work` goes on. */
+  async whileReadOnly(folder: string, work: () => Promise<void>): Promise<void> {
+    const isMounted =
+      run(['mount', '--bind', folder, folder]) && run(['mount', '-o', 'remount,bind,ro', folder])
+    if (!isMounted) throw new Error(`Cannot make ${folder} read-only`)
+    try {
+      await work()
+    } finally {
+      run(['umount', folder])
+    }
+  }
+
   /** Its folder can be removed after this. */
   async remove(): Promise<void> {
     this.#unmount()

@@ -70,8 +70,8 @@ export function encodeChunkIndex(chunks: readonly IndexedChunk[]): Uint8Array {
   return bytes
 }
 
-/** Refuses what does not describe a file of exactly `fileBytes`, which the manifest has said. */
-export function decodeChunkIndex(bytes: Uint8Array, { fileBytes }: { fileBytes: number }): ChunkIndex {
+/** Refuses what does not describe a file of exactly `fileBytes`, which a manifest has said; without it, of any size. */
+export function decodeChunkIndex(bytes: Uint8Array, { fileBytes }: { fileBytes?: number } = {}): ChunkIndex {
   const refuse = (what: string) => new EdgeError('input_invalid', `Cannot read a chunk index: ${what}`)
   const view = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length)
   if (view.length > OBJECT_BYTES_MAX) throw refuse(`it has ${view.length} bytes, at most ${OBJECT_BYTES_MAX}`)
@@ -86,7 +86,7 @@ export function decodeChunkIndex(bytes: Uint8Array, { fileBytes }: { fileBytes: 
     if (length >= 1 && length <= CHUNK_BYTES_MAX) continue
     throw refuse(`chunk ${chunk} has ${length} bytes, expected 1 to ${CHUNK_BYTES_MAX}`)
   }
-  if (index.fileBytes !== fileBytes) {
+  if (fileBytes !== undefined && index.fileBytes !== fileBytes) {
     throw refuse(`its chunks come to ${index.fileBytes} bytes, the file has ${fileBytes}`)
   }
   return index

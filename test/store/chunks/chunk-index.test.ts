@@ -90,6 +90,10 @@ test.each([
   expect(decode).toThrow(new EdgeError('input_invalid', `Cannot read a chunk index: ${words}`))
 })
 
+test('an index is read without knowing the size of its file', () => {
+  expect(decodeChunkIndex(one).fileBytes).toBe(70_000)
+})
+
 test('a chunk as large as may be is read', () => {
   expect(decodeChunkIndex(withLength(CHUNK_BYTES_MAX), { fileBytes: CHUNK_BYTES_MAX }).count).toBe(1)
 })
