@@ -166,7 +166,7 @@ async function metricsResponse(
 
 /** KServe's SDK reads `ready`, the protocol's text says `live`: both are there. */
 function serverReady(c: Context, { engine, isStarted }: AppOptions): Response {
-  const isReady = isStarted() && engine.lanes.index().every(({ state }) => state !== 'LOADING')
+  const isReady = isStarted() && !engine.lanes.isLoading()
   return c.json({ live: true, ready: isReady }, isReady ? 200 : 400)
 }
 

@@ -75,6 +75,12 @@ export class LaneTable {
     return this.#models.get(model)?.entries.get(version)?.prospect
   }
 
+  /** Whether a version is being loaded that requests do not wait for. */
+  isLoading(): boolean {
+    const entries = [...this.#models.values()].flatMap((model) => [...model.entries.values()])
+    return entries.some(({ status, prospect }) => status.state === 'LOADING' && prospect === undefined)
+  }
+
   /** All that serve. */
   lanes(): Lane[] {
     const entries = [...this.#models.values()].flatMap((model) => [...model.entries.values()])
@@ -141,7 +147,8 @@ export class LaneTable {
   find(name: string, version: string | undefined): Lane {
     const model = this.#models.get(name)
     if (model === undefined) throw unknownModel(name)
-    if (version === undefined && model.latest !== undefined) return model.latest
+    const latest = version === undefined ? (model.latest ?? latestLane(model)) : undefined
+    if (latest !== undefined) return latest
     const wanted = versionOf(model, version ?? model.front ?? latestVersion(model.entries.keys()) ?? '')
     const entry = model.entries.get(wanted)
     if (entry === undefined) {
@@ -207,6 +214,11 @@ function notReady(label: string, { model, version, state, reason }: LaneStatus):
     'input_invalid',
     `Cannot point label "${label}" of "${model}" at version ${version}: it is ${state}${reason === '' ? '' : `: ${reason}`}, expected a version that is READY`,
   )
+}
+
+/** For those who only ask about the model: what is there answers them while something newer is on its way. */
+function latestLane(model: Model): Lane | undefined {
+  return model.entries.get(servedVersions(model, hasLane).at(-1) ?? '')?.lane
 }
 
 /** Oldest first. */

@@ -159,6 +159,11 @@ export class Lanes {
     return this.#table.ready(model, version)
   }
 
+  /** Whether a version is being loaded that requests do not wait for. */
+  isLoading(): boolean {
+    return this.#table.isLoading()
+  }
+
   /** Every version that is known, by name and version. */
   index(): LaneStatus[] {
     return this.#table.index()

@@ -182,6 +182,20 @@ describe('loaded on demand', () => {
     expect(() => lanes.obtain('b', '1')).toThrow('it is UNAVAILABLE: evicted: ')
   })
 
+  test('a version that was let go still answers for its model, and what is there tells about the model', async () => {
+    const { lanes, load } = stage()
+    await load('a/1', 20, { isPinned: true })
+    await load('a/2', 40, ON_DEMAND)
+    await load('b/1', 60)
+    expect(lanes.ready().map(({ id }) => id)).toEqual(['a/1', 'b/1'])
+    expect(lanes.find('a', undefined).id).toBe('a/1')
+    const asked = lanes.obtain('a', undefined)
+    await settle()
+    // Nobody has to keep away from a server that loads what it was asked for.
+    expect(lanes.isLoading()).toBe(false)
+    expect((await asked).id).toBe('a/2')
+  })
+
   test('two that fit only one at a time take turns, and everyone who asks is answered', async () => {
     const { lanes, plan, clock } = stage({ waitItemsMax: 64 })
     for (const id of ['a/1', 'b/1']) lanes.know(plan(id, 60, ON_DEMAND))
