@@ -8,6 +8,7 @@ import { chooseProfile } from '../config/profile.ts'
 import { GpuWatch } from '../health/gpu-watch.ts'
 import { NVML_LIBRARY } from '../health/nvml.ts'
 import { describeSpec } from '../inference/check.ts'
+import { Ensembles } from '../inference/ensemble/ensembles.ts'
 import { Lanes } from '../inference/lanes.ts'
 import { systemClock } from '../kit/clock.ts'
 import { openDatabase } from '../kit/database.ts'
@@ -170,7 +171,9 @@ async function examineModels(
   const { config, backend, add } = from
   const warmUpMsMax = config.models.warmup_seconds_max * 1000
   const lanes = new Lanes({ backend, clock: systemClock, runsMax: 1 })
-  const repository = new ModelRepository({ root, lanes, queueItemsMax: 1, warmUpMsMax, isEager: true })
+  const ensembles = new Ensembles({ lanes, clock: systemClock })
+  const more = { queueItemsMax: 1, warmUpMsMax, isEager: true }
+  const repository = new ModelRepository({ root, lanes, ensembles, ...more })
   const isRead = await attempt(
     () => repository.loadAll().then(() => true),
     (what) => add('models', 'bad', what),

@@ -1,5 +1,6 @@
 import type { Config } from '../config/config.ts'
 import type { ModelSettings } from '../config/model-settings.ts'
+import type { EnsemblePlan } from '../inference/ensemble/fit.ts'
 import type { LifePolicy } from '../inference/life.ts'
 import type { LanePlan } from '../inference/open-lane.ts'
 import type { QueuePolicy, Scheduling } from '../inference/scheduling.ts'
@@ -41,4 +42,13 @@ export function planScheduling(
 export function planLife(settings: ModelSettings, isTransient: boolean): LifePolicy {
   const { swap, pinned: isPinned, on_demand: isOnDemand } = settings
   return { swap, isPinned, isOnDemand: isOnDemand && !isTransient, isTransient }
+}
+
+export function planEnsemble(
+  id: { readonly model: string; readonly version: string },
+  { ensemble, ...settings }: ModelSettings & { ensemble: NonNullable<ModelSettings['ensemble']> },
+): EnsemblePlan {
+  const { max_batch_size: batchSizeMax, inputs, outputs } = settings
+  const steps = ensemble.steps.map((step) => ({ ...step, version: step.version }))
+  return { ...id, batchSizeMax, steps, inputs, outputs }
 }

@@ -2,6 +2,7 @@ import { join } from 'node:path'
 import { type ModelSettings, parseModelSettings } from '../config/model-settings.ts'
 import type { LoadParameters } from '../http/load-parameters.ts'
 import type { ModelControl } from '../http/repository.ts'
+import type { Ensembles } from '../inference/ensemble/ensembles.ts'
 import type { LaneStatus } from '../inference/lane-table.ts'
 import type { Lanes } from '../inference/lanes.ts'
 import type { LanePlan } from '../inference/open-lane.ts'
@@ -19,7 +20,7 @@ import {
 } from '../store/model-folder.ts'
 import type { SentModels } from '../store/sent-files.ts'
 import { type OutputLabels, readLabels } from './label-files.ts'
-import { planLife, planScheduling } from './lane-plan.ts'
+import { planEnsemble, planLife, planScheduling } from './lane-plan.ts'
 import { sessionOptions } from './runtime.ts'
 import { planSequences } from './sequence-plan.ts'
 import { readWarmUp } from './warm-up-files.ts'
@@ -27,6 +28,7 @@ import { readWarmUp } from './warm-up-files.ts'
 interface RepositoryOptions {
   readonly root: string
   readonly lanes: Lanes
+  readonly ensembles: Ensembles
   readonly queueItemsMax: number
   /** What warming up one version may take. */
   readonly warmUpMsMax: number
@@ -52,12 +54,15 @@ interface FolderLoad {
   readonly instead?: ModelSettings | undefined
   /** What a request would load is left to the first one. */
   readonly isLazy?: boolean
+  /** Models that are being loaded, or have been, and need not be again. */
+  readonly seen?: Set<string>
 }
 
 /** A folder of models, and the lanes that serve what is in it. */
 export class ModelRepository implements ModelControl {
   readonly #root: string
   readonly #lanes: Lanes
+  readonly #ensembles: Ensembles
   readonly #queueItemsMax: number
   readonly #warmUpMsMax: number
   readonly #isEager: boolean
@@ -70,6 +75,7 @@ export class ModelRepository implements ModelControl {
   constructor(options: RepositoryOptions) {
     this.#root = options.root
     this.#lanes = options.lanes
+    this.#ensembles = options.ensembles
     this.#queueItemsMax = options.queueItemsMax
     this.#warmUpMsMax = options.warmUpMsMax
     this.#isEager = options.isEager ?? false
@@ -88,8 +94,10 @@ export class ModelRepository implements ModelControl {
 
   /** What cannot be loaded stands in the index with its reason. */
   async loadAll(): Promise<void> {
+    const seen = new Set<string>()
     for (const folder of await listModels(this.#root)) {
-      await this.#loadFolder({ root: this.#root, folder, isLazy: !this.#isEager })
+      if (seen.has(folder.name)) continue
+      await this.#loadFolder({ root: this.#root, folder, isLazy: !this.#isEager, seen })
     }
   }
 
@@ -109,14 +117,20 @@ export class ModelRepository implements ModelControl {
     return statuses
   }
 
-  async unload(model: string): Promise<void> {
+  async unload(model: string, { dependents } = { dependents: false }): Promise<void> {
     const versions = this.#lanes.index().filter((status) => status.model === model)
     if (versions.length === 0) {
       throw new EdgeError('input_invalid', `failed to unload '${model}', there is no model of that name`)
     }
+    // Asked before it is gone.
+    const members = dependents ? this.#ensembles.ownMembers(model) : []
     // As Triton: the answer says that it will be, not that the last request has gone.
-    const gone = versions.map(({ version }) => this.#lanes.unload(model, version))
+    const gone = versions.map(({ version }) => this.#ensembles.unload(model, version))
     if (this.#sentNames.has(model)) void Promise.all(gone).then(() => this.#forgetSent(model))
+    for (const member of members) {
+      const isKnown = this.#lanes.index().some((status) => status.model === member)
+      if (isKnown) await this.unload(member, { dependents })
+    }
   }
 
   async label(model: string, labels: Readonly<Record<string, string | null>>) {
@@ -148,7 +162,7 @@ export class ModelRepository implements ModelControl {
     const folder = await readModel(this.#root, model).catch(() => undefined)
     if (folder !== undefined) return
     for (const status of this.#lanes.index()) {
-      if (status.model === model) this.#lanes.forget(model, status.version)
+      if (status.model === model) this.#ensembles.forget(model, status.version)
     }
     if (this.#lanes.ready(model).length > 0) {
       // Another load may have come in between.
@@ -159,11 +173,14 @@ export class ModelRepository implements ModelControl {
     this.#described.delete(model)
   }
 
-  async #loadFolder({ root, folder, instead, isLazy }: FolderLoad): Promise<LaneStatus[]> {
+  async #loadFolder(load: FolderLoad): Promise<LaneStatus[]> {
+    const { root, folder, instead, isLazy, seen = new Set() } = load
+    seen.add(folder.name)
     this.#lanes.forget(folder.name, '')
     const described = await describe(root, folder, instead)
     if (typeof described === 'string') return [this.#lanes.note(folder.name, '', described)]
     const { settings } = described
+    await this.#loadMembers(settings, seen)
     // A request may come for the first version while the next one is loading.
     if (this.#lanes.ready(folder.name).length === 0) this.#described.set(folder.name, described)
     const there = new Map(folder.versions.map((version) => [version.version, version]))
@@ -173,6 +190,12 @@ export class ModelRepository implements ModelControl {
     const statuses: LaneStatus[] = []
     for (const version of chosen) {
       const path = there.get(version)?.path ?? ''
+      const { ensemble } = settings
+      if (ensemble !== undefined) {
+        const plan = planEnsemble({ model: folder.name, version }, { ...settings, ensemble })
+        statuses.push(await this.#ensembles.load(plan))
+        continue
+      }
       const file = await findModelFile({ version, path }, settings.model_file)
       if ('problem' in file) {
         statuses.push(this.#lanes.note(folder.name, version, file.problem))
@@ -193,6 +216,16 @@ export class ModelRepository implements ModelControl {
     this.#forgetGone(folder.name, there)
     const labels = problem === undefined ? [] : [this.#lanes.note(folder.name, '', problem)]
     return [...statuses, ...this.#noteMissing(folder.name, settings, there), ...labels]
+  }
+
+  /** What an ensemble is made of and is not there yet; of what comes on demand it has to be known what it is like. */
+  async #loadMembers({ ensemble }: ModelSettings, seen: Set<string>): Promise<void> {
+    for (const { model, version } of ensemble?.steps ?? []) {
+      const isTried = seen.has(model) && !this.#lanes.isAwaited(model, version)
+      if (isTried || this.#lanes.isReady(model, version)) continue
+      const folder = await readModel(this.#root, model)
+      if (folder !== undefined) await this.#loadFolder({ root: this.#root, folder, seen })
+    }
   }
 
   async #planVersion(
@@ -220,13 +253,13 @@ export class ModelRepository implements ModelControl {
     const others = this.#lanes
       .index()
       .filter((status) => status.model === model && !chosen.includes(status.version))
-    for (const { version } of others) void this.#lanes.unload(model, version)
+    for (const { version } of others) void this.#ensembles.unload(model, version)
   }
 
   /** The index need not remember what was wrong with a folder that is not there any more. */
   #forgetGone(model: string, there: ReadonlyMap<string, unknown>): void {
     for (const status of this.#lanes.index()) {
-      if (status.model === model && !there.has(status.version)) this.#lanes.forget(model, status.version)
+      if (status.model === model && !there.has(status.version)) this.#ensembles.forget(model, status.version)
     }
   }
 

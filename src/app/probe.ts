@@ -3,6 +3,7 @@ import { setPriority } from 'node:os'
 import { basename, dirname, join, resolve } from 'node:path'
 import { loadConfig } from '../config/config.ts'
 import { readEnvironment } from '../config/environment.ts'
+import { Ensembles } from '../inference/ensemble/ensembles.ts'
 import type { Lane } from '../inference/lane.ts'
 import { Lanes } from '../inference/lanes.ts'
 import { systemClock } from '../kit/clock.ts'
@@ -48,6 +49,7 @@ export async function probeHere(options: ProbeOptions): Promise<ProbeReport> {
   const repository = new ModelRepository({
     root: dirname(folder),
     lanes,
+    ensembles: new Ensembles({ lanes, clock: systemClock }),
     queueItemsMax: 1,
     warmUpMsMax: config.models.warmup_seconds_max * 1000,
   })

@@ -7,6 +7,7 @@ import { SharedRegions } from '../http/shared-regions.ts'
 import { createTraceWriter } from '../http/trace-file.ts'
 import { Tracer } from '../http/tracer.ts'
 import { Engine } from '../inference/engine.ts'
+import { Ensembles } from '../inference/ensemble/ensembles.ts'
 import { Lanes } from '../inference/lanes.ts'
 import { ResponseCache } from '../inference/response-cache.ts'
 import { systemClock } from '../kit/clock.ts'
@@ -63,6 +64,7 @@ export async function runServe(options: ServeOptions, print: (line: string) => v
   const repository = new ModelRepository({
     root: options.models,
     lanes,
+    ensembles: new Ensembles({ lanes, clock: systemClock }),
     queueItemsMax: config.inference.queue_items_max,
     warmUpMsMax: config.models.warmup_seconds_max * 1000,
     sent: await keepSent(options.state ?? environment.state),

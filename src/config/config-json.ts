@@ -15,6 +15,8 @@ const MAPS = new Set([
   'cc_model_filenames',
   'inputs',
   'version_labels',
+  'input_map',
+  'output_map',
 ])
 
 /** JSON has no lines here, and a field in it no place. */

@@ -1,6 +1,8 @@
 import { z } from 'zod'
 import { BatchingSettings } from './batching-settings.ts'
 import { ClientHints } from './client-hints.ts'
+import { ensembleIssues } from './ensemble-check.ts'
+import { EnsembleSettings } from './ensemble-settings.ts'
 import { reshapeProblem } from './reshape.ts'
 import { SequenceSettings, sequenceProblems } from './sequence-settings.ts'
 import { SessionSettings } from './session-settings.ts'
@@ -68,6 +70,8 @@ const Fields = z.strictObject({
   instances: z.int().min(0).max(256).default(0),
   /** A request that was answered before is answered from memory, within the device's inference.cache_bytes_max. */
   response_cache: z.boolean().default(false),
+  /** Other models that this one is made of, instead of a file. */
+  ensemble: EnsembleSettings.optional(),
   /** What the person who wrote the config believes of the model; checked when it is loaded. */
   inputs: z.array(InputSettings).default([]),
   outputs: z.array(OutputSettings).default([]),
@@ -88,7 +92,7 @@ const Fields = z.strictObject({
 
 /** What is right by itself may still contradict the rest. */
 export const ModelSettings = Fields.check((context) => {
-  for (const problem of sequenceProblems(context.value)) {
+  for (const problem of [...sequenceProblems(context.value), ...ensembleIssues(context.value)]) {
     context.issues.push({ code: 'custom', ...problem, input: context.value })
   }
   const { batching, max_batch_size } = context.value

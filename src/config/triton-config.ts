@@ -5,6 +5,7 @@ import { parseConfigJson } from './config-json.ts'
 import { parsePbtxt } from './pbtxt.ts'
 import { chooseProviders } from './triton/accelerators.ts'
 import { readBatching } from './triton/batching.ts'
+import { readEnsemble } from './triton/ensemble.ts'
 import { readInstances } from './triton/instances.ts'
 import { readOptimization } from './triton/optimization.ts'
 import { readParameters } from './triton/parameters.ts'
@@ -34,6 +35,9 @@ const WORDS: Readonly<Record<string, string>> = {
   'batching.default_priority_level': 'dynamic_batching.default_priority_level',
   'batching.default_queue_policy': 'dynamic_batching.default_queue_policy',
   'batching.priority_queue_policy': 'dynamic_batching.priority_queue_policy',
+  batching: 'dynamic_batching',
+  session: 'optimization',
+  ensemble: 'ensemble_scheduling',
 }
 
 /** Reads Triton's `config.pbtxt`, or its JSON, against a schema in the words of `config.toml`. Everything wrong is named at once. */
@@ -56,6 +60,8 @@ export function parseTritonConfig<Schema extends z.ZodType>(
 
 /** Its words for a setting of ours, or for what it stands in. */
 function wordOf(path: string): string {
+  const step = /^ensemble\.steps\.\d+/.exec(path)?.[0]
+  if (step !== undefined) return step.replace('ensemble.steps', 'ensemble_scheduling.step')
   const known = Object.keys(WORDS).find((own) => path === own || path.startsWith(`${own}.`))
   return known === undefined ? path : (WORDS[known] ?? known)
 }
@@ -81,6 +87,7 @@ function readConfig(config: MessageReader, folder: string) {
     sequences: sequences === undefined ? undefined : readSequences(sequences),
     instances: instances.count,
     response_cache: isCached,
+    ensemble: readEnsemble(config.message('ensemble_scheduling')),
     inputs: config.messages('input').map(readInput),
     outputs: config.messages('output').map(readOutput),
     warmup: config.messages('model_warmup').map(readWarmup),
@@ -103,13 +110,18 @@ const IDENTITY = {
   runtime: 'libtriton_onnxruntime.so',
 }
 
+/** An ensemble has nothing that runs it. */
+const ENSEMBLE_IDENTITY = { platform: 'ensemble', backend: '', runtime: '' }
+
 function checkIdentity(config: MessageReader, folder: string): void {
   const name = config.text('name') || folder
   if (name !== folder) config.refuse('name', `is "${name}", expected that of the folder, "${folder}"`)
-  for (const [field, expected] of Object.entries(IDENTITY)) {
+  const isEnsemble = config.has('ensemble_scheduling')
+  for (const [field, expected] of Object.entries(isEnsemble ? ENSEMBLE_IDENTITY : IDENTITY)) {
     const value = config.text(field) || expected
     if (value === expected) continue
-    config.refuse(field, `is "${value}", expected "${expected}": only ONNX models are served`)
+    const why = isEnsemble ? 'there is ensemble_scheduling' : 'only ONNX models are served'
+    config.refuse(field, `is "${value}", expected "${expected}": ${why}`)
   }
 }
 

@@ -35,7 +35,7 @@ export function modelMetadata(
   return {
     name: lane.model,
     versions: more.versions,
-    platform: 'onnxruntime_onnx',
+    platform: lane.platform,
     inputs: signature.inputs.map(describe),
     outputs: signature.outputs.map(describe),
     properties: {

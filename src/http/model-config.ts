@@ -15,6 +15,7 @@ export interface ConfiguredModel {
   readonly batching?: ConfiguredBatching | undefined
   readonly instances: number
   readonly response_cache: boolean
+  readonly ensemble?: ConfiguredEnsemble | undefined
   readonly inputs: readonly (ConfiguredTensor & { readonly format: 'none' | 'nhwc' | 'nchw' })[]
   readonly outputs: readonly (ConfiguredTensor & { readonly label_file?: string | undefined })[]
   readonly warmup: readonly ConfiguredWarmup[]
@@ -25,6 +26,15 @@ export interface ConfiguredModel {
 interface ConfiguredTensor {
   readonly name: string
   readonly reshape?: readonly number[] | undefined
+}
+
+interface ConfiguredEnsemble {
+  readonly steps: readonly {
+    readonly model: string
+    readonly version?: string | undefined
+    readonly inputs: Readonly<Record<string, string>>
+    readonly outputs: Readonly<Record<string, string>>
+  }[]
 }
 
 interface ConfiguredBatching {
@@ -65,8 +75,8 @@ export function modelConfig(lane: Lane, settings: ConfiguredModel) {
   const hasBatch = settings.max_batch_size > 0
   return {
     name: lane.model,
-    platform: 'onnxruntime_onnx',
-    backend: 'onnxruntime',
+    platform: lane.platform,
+    backend: settings.ensemble === undefined ? 'onnxruntime' : '',
     runtime: '',
     version_policy: versionPolicy(settings.version_policy),
     ...versionLabels(settings.version_labels),
@@ -81,7 +91,8 @@ export function modelConfig(lane: Lane, settings: ConfiguredModel) {
       ? {}
       : { sequence_batching: sequenceConfig(lane.sequences.model, lane.scheduling) }),
     ...(settings.response_cache ? { response_cache: { enable: true } } : {}),
-    instance_group: [instanceGroup(lane, settings)],
+    ...(settings.ensemble === undefined ? {} : { ensemble_scheduling: scheduleSteps(settings.ensemble) }),
+    instance_group: settings.ensemble === undefined ? [instanceGroup(lane, settings)] : [],
     default_model_filename: settings.model_file,
     cc_model_filenames: {},
     metric_tags: {},
@@ -156,6 +167,18 @@ function optimization({ session }: ConfiguredModel) {
     priority: 'PRIORITY_DEFAULT',
     gather_kernel_buffer_threshold: 0,
     eager_batching: false,
+  }
+}
+
+function scheduleSteps({ steps }: ConfiguredEnsemble) {
+  return {
+    step: steps.map(({ model, version, inputs, outputs }) => ({
+      model_name: model,
+      model_version: version === undefined ? -1 : toNumber(version),
+      input_map: inputs,
+      output_map: outputs,
+      model_namespace: '',
+    })),
   }
 }
 

@@ -20,8 +20,11 @@ export interface ModelControl {
     model: string,
     labels: Readonly<Record<string, string | null>>,
   ): Promise<Readonly<Record<string, string>>>
-  /** Resolves when the versions take no more requests; those inside are still answered. */
-  unload(model: string): Promise<void>
+  /**
+   * Resolves when the versions take no more requests; those inside are still answered. `dependents`: of an ensemble also
+   * the models that no other ensemble is made of.
+   */
+  unload(model: string, also?: { readonly dependents: boolean }): Promise<void>
 }
 
 /** `POST /v2/repository/index`: every version that is known, or with `{"ready": true}` those that are ready. */
@@ -71,7 +74,7 @@ export async function answerUnload(
       `failed to unload '${model}', parameter "${what}" is not what it can be: expected unload_dependents true or false`,
     )
   }
-  await control.unload(model)
+  await control.unload(model, { dependents })
   return new Response(null, { status: 200 })
 }
 

@@ -16,6 +16,8 @@ export interface LaneRequest {
   readonly isVolatile?: boolean | undefined
   /** The sequence that it belongs to; only some models ask for one. */
   readonly sequence?: SequencePart | undefined
+  /** Whoever asks has a hold on the lane, so it is answered also while the lane drains. */
+  readonly isHeld?: boolean
 }
 
 export interface LaneResult {

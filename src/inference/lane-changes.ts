@@ -74,6 +74,19 @@ export class LaneChanges {
     return this.#turns.take(`${model}/${version}`, () => this.#unload(model, version))
   }
 
+  inTurn<T>(id: string, change: () => Promise<T>): Promise<T> {
+    return this.#turns.take(id, change)
+  }
+
+  /** Puts a lane that was made elsewhere, or none, in a version's place. */
+  place(status: LaneStatus, lane: Lane | undefined): void {
+    const before = this.#parts.table.lane(status.model, status.version)
+    this.#plans.delete(idOf(status))
+    this.#parts.table.set(status, lane)
+    this.#parts.onChange(status.model)
+    if (before !== undefined && before !== lane) void this.#letGo(before)
+  }
+
   /** Makes a version known that the first request for it loads. */
   know(plan: LanePlan): LaneStatus {
     const { model, version } = plan

@@ -43,6 +43,12 @@ interface Model {
 /** Every version that is known, with its lane where it has one. Nothing here waits: a change is whole when it returns. */
 export class LaneTable {
   readonly #models = new Map<string, Model>()
+  readonly #onChange: () => void
+
+  /** `onChange` is called after each change that a request could notice. */
+  constructor(onChange: () => void) {
+    this.#onChange = onChange
+  }
 
   set(status: LaneStatus, lane: Lane | undefined, prospect?: Prospect): void {
     const model: Model = this.#models.get(status.model) ?? {
@@ -55,6 +61,7 @@ export class LaneTable {
     model.front = servedVersions(model, isHopeful).at(-1)
     model.latest = model.entries.get(model.front ?? '')?.lane
     this.#models.set(status.model, model)
+    this.#onChange()
   }
 
   /** Takes back what is known of a version without a lane. */
@@ -65,6 +72,7 @@ export class LaneTable {
     known.labels = new Map([...known.labels].filter(([, of]) => of !== version))
     known.front = servedVersions(known, isHopeful).at(-1)
     if (known.entries.size === 0) this.#models.delete(model)
+    this.#onChange()
   }
 
   lane(model: string, version: string): Lane | undefined {
@@ -115,6 +123,7 @@ export class LaneTable {
       )
     }
     known.labels = moved
+    this.#onChange()
   }
 
   /** Labels of versions that made room for this one go where they are to go, if that is here. */
@@ -128,6 +137,7 @@ export class LaneTable {
       ([label, at]) => of.from.includes(at) && of.labels[label] === to.version,
     )
     known.labels = new Map([...known.labels, ...moved.map(([label]) => [label, to.version] as const)])
+    this.#onChange()
   }
 
   /** The same as `find` for requests that can wait: what they may wait for where there is no lane. */
@@ -162,6 +172,14 @@ export class LaneTable {
     const { state, reason } = entry.status
     const id = wanted === '' ? name : `${name}/${wanted}`
     throw new EdgeError('model_unavailable', `Cannot infer with "${id}": it is ${state}: ${reason}`)
+  }
+
+  /** Whether a version has no lane but may be waited for. */
+  isAwaited(name: string, version: string | undefined): boolean {
+    const model = this.#models.get(name)
+    if (model === undefined) return false
+    const entry = model.entries.get(version === undefined ? (model.front ?? '') : versionOf(model, version))
+    return entry !== undefined && entry.lane === undefined && entry.prospect !== undefined
   }
 
   isReady(name: string, version: string | undefined): boolean {

@@ -26,6 +26,8 @@ export interface LaneOptions {
   readonly runsMax: number
   /** False for sessions on a GPU, whose runs must never hold up the main thread. */
   readonly mayRunInline: boolean
+  /** In Triton's words. */
+  readonly platform?: 'onnxruntime_onnx' | 'ensemble'
   /** Where its answers are kept; without it each request is run. */
   readonly cache?: ResponseCache | undefined
   /** As it was measured when the session was loaded. */
@@ -46,6 +48,8 @@ export class Lane {
   readonly memory: LaneMemory
   readonly loadMs: number
   readonly readyMs: number
+  /** In Triton's words: what it is run by. */
+  readonly platform: 'onnxruntime_onnx' | 'ensemble'
   readonly #options: LaneOptions
   readonly #queue: LaneQueue<Job>
   readonly #place = new RunPlace()
@@ -76,6 +80,7 @@ export class Lane {
     this.loadMs = options.loadMs ?? 0
     this.readyMs = options.clock.elapsed()
     this.#lastUsedMs = this.readyMs
+    this.platform = options.platform ?? 'onnxruntime_onnx'
     this.#options = options
     this.#queue = new LaneQueue(this.id, options.scheduling)
     this.#allOutputs = this.session.signature.outputs.map(({ name }) => name)
@@ -130,7 +135,7 @@ export class Lane {
   }
 
   async #answer(request: LaneRequest): Promise<LaneResult> {
-    if (this.#isDraining) {
+    if (this.#isDraining && request.isHeld !== true) {
       throw new EdgeError('model_unavailable', `Cannot infer with "${this.id}": it is being unloaded`)
     }
     if (request.signal?.aborted) throw new EdgeError('cancelled', `Cannot infer with "${this.id}": cancelled`)
@@ -138,7 +143,7 @@ export class Lane {
     const { batchSizeMax } = this.#options.scheduling
     checkInputs({ lane: this.id, signature, batchSizeMax }, request.inputs)
     const outputs = request.outputs === undefined ? this.#allOutputs : this.#chooseOutputs(request.outputs)
-    const run: RunRequest = { inputs: request.inputs, outputs, signal: request.signal }
+    const run: RunRequest = { inputs: request.inputs, outputs, signal: request.signal, wishes: request }
     const arrivedMs = this.#options.clock.elapsed()
     this.#lastUsedMs = arrivedMs
     if (this.sequences !== undefined) return await this.sequences.infer(run, request.sequence, arrivedMs)
@@ -148,6 +153,15 @@ export class Lane {
       return await this.#enqueue(request, run, arrivedMs)
     }
     return this.#isInline(run) ? this.#runInline(run, arrivedMs) : await this.#runAlone(run, arrivedMs)
+  }
+
+  /** Keeps the lane from closing, and open to requests that say so, until what is returned is called, once. */
+  hold(): () => void {
+    this.#unreleased += 1
+    return () => {
+      this.#unreleased -= 1
+      this.#signalEmpty()
+    }
   }
 
   /** Takes no more requests, waits for those it has, and releases the session. */

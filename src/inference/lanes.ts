@@ -31,11 +31,12 @@ export class Lanes {
   /** What all lanes together may take; 0 is no bound. */
   readonly memoryBytesMax: number
   readonly #options: LanesOptions
-  readonly #table = new LaneTable()
+  readonly #table = new LaneTable(() => this.#onChange())
   readonly #draining = new DrainingLanes()
   readonly #arrivals: Arrivals
   readonly #changes: LaneChanges
   readonly #log: Logger = logger('inference')
+  #onChange: () => void = () => undefined
 
   constructor(options: LanesOptions) {
     const { memory = UNBOUNDED, wait = WAIT, clock } = options
@@ -95,6 +96,35 @@ export class Lanes {
   /** Takes no more requests for a version, answers those it has, and lets go of it. */
   unload(model: string, version: string): Promise<void> {
     return this.#changes.unload(model, version)
+  }
+
+  /** Calls one listener after each change, before anybody else can see it. */
+  watch(onChange: () => void): void {
+    this.#onChange = onChange
+  }
+
+  /** Puts a lane that was made elsewhere, or none, in a version's place; what was there answers what it has. */
+  place(status: LaneStatus, lane: Lane | undefined): void {
+    this.#changes.place(status, lane)
+  }
+
+  /** One change of a version at a time, in the order in which they were asked for. */
+  inTurn<T>(model: string, version: string, change: () => Promise<T>): Promise<T> {
+    return this.#changes.inTurn(`${model}/${version}`, change)
+  }
+
+  /** The lane of just this version, if it has one. */
+  lane(model: string, version: string): Lane | undefined {
+    return this.#table.lane(model, version)
+  }
+
+  status(model: string, version: string): LaneStatus {
+    return this.#table.status(model, version)
+  }
+
+  /** Whether a request for a version without a lane would wait for it: it is on its way, or loaded when one asks. */
+  isAwaited(model: string, version: string | undefined): boolean {
+    return this.#table.isAwaited(model, version)
   }
 
   /** The lane for a request: at once where there is one, else as soon as it is there, where that can be hoped for. */

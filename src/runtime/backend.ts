@@ -85,6 +85,18 @@ export interface RunRequest {
   readonly outputs: readonly string[]
   /** Ends the run from outside; it then fails with `cancelled`. */
   readonly signal?: AbortSignal | undefined
+  /** For sessions whose runs wait somewhere themselves, as those of ensembles do. */
+  readonly wishes?: RunWishes | undefined
+}
+
+/** What a request says beside its tensors. */
+interface RunWishes {
+  readonly priority?: number | undefined
+  readonly timeoutMs?: number | undefined
+  readonly isVolatile?: boolean | undefined
+  readonly sequence?:
+    | { readonly id: bigint | string; readonly isStart: boolean; readonly isEnd: boolean }
+    | undefined
 }
 
 export interface RunResult {

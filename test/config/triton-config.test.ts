@@ -256,7 +256,6 @@ describe('providers', () => {
 
 describe('what cannot be had is refused, with what can instead', () => {
   test.each([
-    ['ensemble_scheduling { step [] }', 'ensemble_scheduling: is not supported: '],
     ['model_operations { op_library_filename: "a.so" }', 'model_operations: is not supported: '],
     ['model_repository_agents { }', 'model_repository_agents: is not supported: '],
     ['model_metrics { }', 'model_metrics: is not supported: '],

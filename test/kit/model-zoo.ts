@@ -294,6 +294,40 @@ export function mixed(): Uint8Array<ArrayBuffer> {
   })
 }
 
+/** IMAGE, rows of pixels of bytes, as a network takes it: PIXELS = IMAGE / 127.5 - 1, the colours first. */
+export function prepareImage(): Uint8Array<ArrayBuffer> {
+  return encodeModel({
+    name: 'prepare_image',
+    nodes: [
+      node('Cast', ['IMAGE'], ['floats'], [integer('to', ELEMENT_TYPES.FLOAT)]),
+      node('Transpose', ['floats'], ['planes'], [integers('perm', [0, 3, 1, 2])]),
+      node('Div', ['planes', 'half'], ['scaled']),
+      node('Sub', ['scaled', 'one'], ['PIXELS']),
+    ],
+    inputs: [tensor('IMAGE', 'UINT8', ['batch', 'height', 'width', 3])],
+    outputs: [tensor('PIXELS', 'FLOAT', ['batch', 3, 'height', 'width'])],
+    initializers: [
+      { name: 'half', dataType: ELEMENT_TYPES.FLOAT, dims: [1], floatData: [127.5] },
+      { name: 'one', dataType: ELEMENT_TYPES.FLOAT, dims: [1], floatData: [1] },
+    ],
+  })
+}
+
+/** Of a map of scores: MASK where one is above THRESHOLD (0.3 where it is left out), and SHARE of the whole. */
+export function maskScores(): Uint8Array<ArrayBuffer> {
+  return encodeModel({
+    name: 'mask_scores',
+    nodes: [
+      node('Greater', ['SCORES', 'THRESHOLD'], ['MASK']),
+      node('Cast', ['MASK'], ['ones'], [integer('to', ELEMENT_TYPES.FLOAT)]),
+      node('ReduceMean', ['ones'], ['SHARE'], [integers('axes', [1, 2, 3]), integer('keepdims', 0)]),
+    ],
+    inputs: [tensor('SCORES', 'FLOAT', ['batch', 1, 'height', 'width']), tensor('THRESHOLD', 'FLOAT', [1])],
+    outputs: [tensor('MASK', 'BOOL', ['batch', 1, 'height', 'width']), tensor('SHARE', 'FLOAT', ['batch'])],
+    initializers: [{ name: 'THRESHOLD', dataType: ELEMENT_TYPES.FLOAT, dims: [1], floatData: [0.3] }],
+  })
+}
+
 const OPSET = 17
 
 /** The opset in which the operators learned the type. */
@@ -363,6 +397,10 @@ function node(
 
 function integer(name: string, i: number): onnx.IAttributeProto {
   return { name, type: onnx.AttributeProto.AttributeType.INT, i }
+}
+
+function integers(name: string, ints: number[]): onnx.IAttributeProto {
+  return { name, type: onnx.AttributeProto.AttributeType.INTS, ints }
 }
 
 function tensor(name: string, type: ElementType, shape: Shape): onnx.IValueInfoProto {

@@ -76,9 +76,13 @@ export class MessageReader {
   /** The same for a path like "dynamic_batching.priority_levels", unless something is wrong with it already. */
   refuseAt(path: string, what: string): void {
     const [name = '', ...rest] = path.split('.')
-    const field = this.#fields.get(name)?.[0]
-    const within = field === undefined || rest.length === 0 ? undefined : this.#within(field.value, field)
-    if (within !== undefined) within.refuseAt(rest.join('.'), what)
+    // A number after a name is which of those of that name.
+    const index = /^\d+$/.test(rest[0] ?? '') ? Number(rest.shift()) : undefined
+    const field = this.#fields.get(name)?.[index ?? 0]
+    const isWhole = rest.length === 0 && index === undefined
+    const within = field === undefined || isWhole ? undefined : this.#within(field.value, field)
+    if (within !== undefined && rest.length === 0) within.refuse('', what)
+    else if (within !== undefined) within.refuseAt(rest.join('.'), what)
     else if (!this.#problems.has(this.#pathOf(path))) this.refuse(path, what)
   }
 

@@ -2,7 +2,6 @@ import type { MessageReader } from './reader.ts'
 
 /** What of Triton's `ModelConfig` cannot be had here, and what can instead. */
 const REFUSED: Readonly<Record<string, string>> = {
-  ensemble_scheduling: 'models are not chained here; the client asks one after the other',
   model_operations: 'libraries of custom operators are not loaded; use operators that ONNX Runtime has',
   model_repository_agents: 'there are no agents; put the files into the folder as they are to be served',
   model_metrics: 'the metrics are the same for all models',
