@@ -62,6 +62,7 @@ beforeAll(async () => {
     direct: pbtxt(DIRECT, IDLE_US),
     oldest: pbtxt(OLDEST, IDLE_US),
     restless: pbtxt(OLDEST, 1),
+    narrow: `${pbtxt('oldest { max_candidate_sequences: 1 }', IDLE_US)}\ninstance_group { count: 1 kind: KIND_CPU }`,
     changing: pbtxt(OLDEST, IDLE_US),
     wrong: pbtxt(OLDEST, IDLE_US).replace('"STATE"', '"STALE"').replace('"WHO"', '"HOW"'),
   })) {
@@ -302,6 +303,24 @@ test('a sequence that was idle too long is over', async () => {
     'limpet_sequences{model="restless",version="1"} 0',
     'limpet_sequences_expired_total{model="restless",version="1"} 1',
   ])
+})
+
+test('a client that goes away while its request waits takes its sequence along, and nobody else', async () => {
+  const waiting = async (count: number) => {
+    const line = `nv_inference_pending_request_count{model="narrow",version="1"} ${count}\n`
+    for (;;) if ((await (await fetch(`${server.url}/metrics`)).text()).includes(line)) return
+  }
+  await add('narrow', 1, '"sequence_id":1,"sequence_start":true')
+  const gone = new AbortController()
+  const input = { name: 'INPUT0', datatype: 'INT32', shape: [1, 1], data: [5] }
+  const body = JSON.stringify({ inputs: [input], parameters: { sequence_id: 2, sequence_start: true } })
+  const asked = fetch(`${server.url}/v2/models/narrow/infer`, { method: 'POST', body, signal: gone.signal })
+  await waiting(1)
+  gone.abort()
+  await asked.catch(() => undefined)
+  await waiting(0)
+  expect(outputOf(await add('narrow', 2, '"sequence_id":1,"sequence_end":true'))).toEqual([103])
+  expect((await add('narrow', 1, '"sequence_id":2')).error).toContain('must specify the START flag')
 })
 
 test('these requests are counted like any others', async () => {

@@ -112,6 +112,7 @@ function describeRequest(random: Random, model: FuzzModel): Parts {
     ...(random.chance(0.1) ? { priority: random.between(0, 4) } : {}),
     ...(random.chance(0.1) ? { timeout: 60_000_000 } : {}),
     ...(random.chance(0.1) ? { my_own: 'word', another: 1 } : {}),
+    ...(model.hasSequences === true ? sequenceOf(random) : {}),
   }
   return {
     tree: {
@@ -122,6 +123,15 @@ function describeRequest(random: Random, model: FuzzModel): Parts {
     },
     binary: Buffer.concat(blobs),
     isBinary,
+  }
+}
+
+/** A start is right whatever has become of the sequence; the changed requests bring those that are not. */
+function sequenceOf(random: Random): Record<string, Tree> {
+  return {
+    sequence_id: random.pick([1, 2, 3, 'a', 'b', 2 ** 40]),
+    sequence_start: true,
+    sequence_end: random.chance(0.5),
   }
 }
 
@@ -164,7 +174,7 @@ export function oddParametersCase(random: Random): WireCase {
   if (random.chance(0.3)) tree['outputs'] = model.outputs.map((name) => ({ name, parameters: shared }))
   if (random.chance(0.5)) {
     tree['parameters'] = {
-      sequence_id: random.pick([0, 1, 7, -1, 2 ** 53, '', 'a', 'x'.repeat(200), true, null]),
+      sequence_id: random.pick([0, 1, 2, 7, -1, 1.5, 2 ** 53, 2 ** 70, '', 'a', 'x'.repeat(200), true, null]),
       sequence_start: random.pick([true, false, 1, 'true', null]),
       sequence_end: random.pick([true, false, 0]),
       priority: random.pick([0, 1, 99, -1, 1.5, 2 ** 53]),

@@ -134,6 +134,9 @@ function isObject(value: Tree): value is Record<string, Tree> {
 const TOMLS = [
   'version_policy = "all"\nmax_batch_size = 8\ninstances = 2\n[batching]\npreferred_batch_sizes = [4, 8]\n' +
     'queue_delay_us_max = 2000\ndefault_queue_policy = { timeout_us = 500000, items_max = 64 }\n',
+  'max_batch_size = 4\n[sequences]\nidle_us_max = 1000\ncandidates_max = 4\npreferred_batch_sizes = [2]\n' +
+    'controls = [{ name = "S", kind = "start", datatype = "FP32", false_true = [0, 1.5] }]\n' +
+    '[[sequences.states]]\ninput = "a"\noutput = "b"\ndims = [2, -1]\ninitial = { dims = [2, 3], file = "f" }\n',
   '[session]\nproviders = ["tensorrt", "cuda", "cpu"]\nintra_op_threads = 1\ngraph_optimization = "all"\n' +
     '[session.config_entries]\n"session.x" = "1"\n',
   '[[inputs]]\nname = "x"\ndatatype = "FP32"\ndims = [3, -1]\n[[outputs]]\nname = "y"\ndatatype = "INT64"\ndims = []\n' +

@@ -204,12 +204,35 @@ export function configTree(random: Random): Record<string, Tree> {
     optimization: { graph: { level: random.pick([-1, 0, 1, 5]) } },
     parameters: { intra_op_thread_count: { string_value: random.pick(['1', '2', 'x', '-1']) } },
     default_model_filename: random.pick(['model.onnx', 'other.onnx', '../model.onnx']),
-    sequence_batching: { max_sequence_idle_microseconds: 1_000_000, direct: {} },
+    sequence_batching: {
+      max_sequence_idle_microseconds: random.pick([1_000_000, 0, -1, '5']),
+      ...random.pick([
+        { direct: {} },
+        { oldest: { max_candidate_sequences: random.pick([4, 0, 10 ** 9]) } },
+        {},
+      ]),
+      control_input: random.pick([
+        [],
+        [{ name: 'S', control: [{ kind: 'CONTROL_SEQUENCE_START', fp32_false_true: [0, 1] }] }],
+        [{ name: 'S', control: [] }],
+      ]),
+      state: random.pick([
+        [],
+        [
+          {
+            input_name: 'INPUT0',
+            output_name: 'OUTPUT0',
+            data_type: 'TYPE_FP32',
+            dims: [random.pick([4, -1, 0])],
+          },
+        ],
+      ]),
+    },
     ensemble_scheduling: { step: [{ model_name: 'simple', model_version: -1 }] },
     response_cache: { enable: true },
   }
   const chosen = Object.entries(all).filter(([key]) =>
-    random.chance(/sequence|ensemble|cache/.test(key) ? 0.05 : 0.3),
+    random.chance(/ensemble|cache/.test(key) ? 0.05 : /sequence/.test(key) ? 0.15 : 0.3),
   )
   return Object.fromEntries(chosen)
 }

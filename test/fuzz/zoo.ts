@@ -20,6 +20,8 @@ export interface FuzzModel {
   readonly isEcho: boolean
   /** What elements have to stay below for the run to succeed. */
   readonly valueMax?: number
+  /** A request has to say which sequence it belongs to. */
+  readonly hasSequences?: boolean
 }
 
 const IDENTITIES: readonly (readonly [Datatype, zoo.ElementType])[] = [
@@ -72,6 +74,18 @@ export const FUZZ_MODELS: readonly FuzzModel[] = [
       onnx: () => zoo.identity('STRING', ['batch', 2]),
     }),
     config: 'max_batch_size = 8\n[batching]\nqueue_delay_us_max = 500\npreserve_ordering = true\n',
+  },
+  {
+    name: 'in-sequences',
+    onnx: zoo.recorder,
+    // Those that are never ended give back their place soon.
+    config:
+      'max_batch_size = 8\n[sequences]\nidle_us_max = 20000\nstate_bytes_max = 256\n' +
+      'states = [{ input = "STATE", output = "NEXT" }]\n',
+    inputs: [{ name: 'INPUT0', datatype: 'INT32', shape: [1, 1] }],
+    outputs: ['OUTPUT0'],
+    isEcho: false,
+    hasSequences: true,
   },
   {
     name: 'simple',

@@ -331,8 +331,8 @@ export class SequenceBatcher {
       return true
     } catch (error) {
       const why = `Cannot go on with sequence ${job.sequence.id} of "${this.#options.id}": ${messageOf(error)}`
-      const failure = new EdgeError('runtime_failed', why, { cause: error })
-      for (const lost of [job, ...this.#book.cancel(sequence)]) this.#fail(lost, failure, 'BACKEND')
+      const failure = new EdgeError('input_invalid', why, { cause: error })
+      for (const lost of [job, ...this.#book.cancel(sequence)]) this.#fail(lost, failure, 'OTHER')
       return false
     }
   }

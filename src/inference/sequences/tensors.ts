@@ -63,8 +63,8 @@ export function keepStates(
   const total = came.reduce((sum, { bytes }) => sum + bytes.byteLength, 0)
   if (total > plan.stateBytesMax) {
     throw new EdgeError(
-      'runtime_failed',
-      `the states of the sequence come to ${total} bytes, at most ${plan.stateBytesMax}`,
+      'input_invalid',
+      `its states come to ${total} bytes, at most ${plan.stateBytesMax} (sequences.state_bytes_max)`,
     )
   }
   return came.map(({ datatype, shape, bytes: given }, index) => {

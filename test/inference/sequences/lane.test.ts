@@ -306,9 +306,9 @@ describe('bounds', () => {
     await ask(lane, 1, part(1n, START))
     await ask(lane, 2, part(1n))
     await expect(ask(lane, 3, part(1n))).rejects.toMatchObject({
-      code: 'runtime_failed',
+      code: 'input_invalid',
       message:
-        'Cannot go on with sequence 1 of "m/1": the states of the sequence come to 16 bytes, at most 12',
+        'Cannot go on with sequence 1 of "m/1": its states come to 16 bytes, at most 12 (sequences.state_bytes_max)',
     })
     expect(lane.sequences?.size).toBe(0)
     await lane.close()

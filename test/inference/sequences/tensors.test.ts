@@ -119,7 +119,7 @@ test('a state is copied out of the answer, into the memory that the sequence had
   expect(third[0]).toEqual(tensor('STATE', 'UINT8', [1, 3], [1, 2, 3]))
   const long = [tensor('NEXT', 'UINT8', [1, 5], [1, 2, 3, 4, 5])]
   expect(() => keepStates(third, long, MODEL)).toThrow(
-    'the states of the sequence come to 5 bytes, at most 4',
+    'its states come to 5 bytes, at most 4 (sequences.state_bytes_max)',
   )
   expect(INITIAL.bytes).toEqual(Uint8Array.of(7, 8))
 })
