@@ -20,6 +20,9 @@ export interface ConfiguredModel {
   readonly outputs: readonly (ConfiguredTensor & { readonly label_file?: string | undefined })[]
   readonly warmup: readonly ConfiguredWarmup[]
   readonly session: { readonly graph_optimization: 'none' | 'basic' | 'extended' | 'all' }
+  readonly swap: 'auto' | 'keep_both' | 'drain'
+  readonly pinned: boolean
+  readonly on_demand: boolean
   readonly metadata: Readonly<Record<string, string>>
 }
 
@@ -96,12 +99,21 @@ export function modelConfig(lane: Lane, settings: ConfiguredModel) {
     default_model_filename: settings.model_file,
     cc_model_filenames: {},
     metric_tags: {},
-    parameters: Object.fromEntries(
-      Object.entries(settings.metadata).map(([key, value]) => [key, { string_value: value }]),
-    ),
+    parameters: parameters(settings),
     model_warmup: settings.warmup.map((sample) => warmupConfig(sample, lane)),
     model_transaction_policy: { decoupled: false },
   }
+}
+
+/** Words about the model, and what Triton has no field for, where it is not as it is anyway. */
+function parameters({ metadata, swap, pinned, on_demand }: ConfiguredModel) {
+  const life = {
+    ...(swap === 'auto' ? {} : { 'limpet.swap': swap }),
+    ...(pinned ? { 'limpet.pinned': 'true' } : {}),
+    ...(on_demand ? { 'limpet.on_demand': 'true' } : {}),
+  }
+  const entries = Object.entries({ ...life, ...metadata })
+  return Object.fromEntries(entries.map(([key, value]) => [key, { string_value: value }]))
 }
 
 /** Numbers are int64 in Triton; a version that is none can only be said as text. */

@@ -34,7 +34,7 @@ export async function warmUp(trial: Trial, { samples, msMax }: WarmUp, clock: Cl
       await runSample(trial, sample, timeUp.signal).catch((cause: unknown) => {
         const why = timeUp.signal.aborted
           ? `it took more than ${msMax} ms (models.warmup_seconds_max)`
-          : messageOf(cause)
+          : `${messageOf(cause)}${adviceFor(trial, sample)}`
         throw new EdgeError(
           'model_invalid',
           `Cannot warm up "${trial.id}" with the sample "${sample.name}": ${why}`,
@@ -45,6 +45,13 @@ export async function warmUp(trial: Trial, { samples, msMax }: WarmUp, clock: Cl
   } finally {
     done.abort()
   }
+}
+
+/** Not every model takes the smallest shape that its signature allows. */
+function adviceFor({ session }: Trial, { inputs }: WarmUpSample): string {
+  const isOpen = session.signature.inputs.some(({ shape }) => shape === undefined || shape.includes(-1))
+  if (inputs.length > 0 || !isOpen) return ''
+  return '; dimensions that the model leaves open were taken as 1, name the inputs and their dims to say otherwise'
 }
 
 async function runSample(trial: Trial, sample: WarmUpSample, signal: AbortSignal): Promise<void> {

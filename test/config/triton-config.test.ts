@@ -112,6 +112,22 @@ test('one that says much', () => {
   })
 })
 
+test('what Triton has no field for is a parameter', () => {
+  const words = ['limpet.swap', 'limpet.pinned', 'limpet.on_demand']
+  expect(
+    parse(`${parameter('limpet.swap', 'keep_both')} ${parameter('limpet.pinned', 'true')}`),
+  ).toMatchObject({
+    swap: 'keep_both',
+    pinned: true,
+    on_demand: false,
+  })
+  for (const word of words) {
+    expect(problemsOf(parameter(word, 'maybe'))).toEqual([
+      expect.stringContaining(`"${word}" cannot be "maybe"`),
+    ])
+  }
+})
+
 test('version_labels are those of TensorFlow Serving', () => {
   const text = 'version_labels [ { key: "stable" value: 1 }, { key: "canary" value: 20 } ]'
   expect(parse(text).version_labels).toEqual({ stable: '1', canary: '20' })

@@ -148,7 +148,9 @@ test('what the settings say is there', () => {
     output { name: "scores" data_type: TYPE_FP16 dims: [ -1, 1000 ] label_filename: "labels.txt" }
     instance_group { count: 3 }
     optimization { graph { level: -1 } }
-    parameters { key: "metadata.author" value { string_value: "Zoë" } }`
+    parameters { key: "metadata.author" value { string_value: "Zoë" } }
+    parameters { key: "limpet.swap" value { string_value: "drain" } }
+    parameters { key: "limpet.on_demand" value { string_value: "1" } }`
   expect(configOf(text)).toMatchObject({
     version_policy: { specific: { versions: [1, 20] } },
     default_model_filename: 'net.onnx',
@@ -156,7 +158,11 @@ test('what the settings say is there', () => {
     output: [{ label_filename: 'labels.txt' }, { label_filename: '' }],
     instance_group: [{ count: 3 }],
     optimization: { graph: { level: -1 } },
-    parameters: { 'metadata.author': { string_value: 'Zoë' } },
+    parameters: {
+      'metadata.author': { string_value: 'Zoë' },
+      'limpet.swap': { string_value: 'drain' },
+      'limpet.on_demand': { string_value: 'true' },
+    },
   })
 })
 

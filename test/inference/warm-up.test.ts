@@ -68,6 +68,15 @@ test('what fails says which sample, and nothing is served', async () => {
   expect(session.closed).toBe(1)
 })
 
+test('what fails in the smallest shape is said to have been in it', async () => {
+  const { load, session } = stage(sample('zeros', { inputs: [] }))
+  session.isHeld = true
+  const loading = load()
+  await Bun.sleep(0)
+  session.fail(new Error('too small'))
+  expect((await loading).reason).toContain('too small; dimensions that the model leaves open were taken as 1')
+})
+
 test('a load again that cannot be warmed up leaves the old lane serving', async () => {
   const { lanes, load, session, backend } = stage(sample('a'))
   await load()
