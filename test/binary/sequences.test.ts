@@ -1,6 +1,6 @@
 /** Sequences through the compiled binary: a real model that keeps its state, and stock settings of Triton's. */
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
-import { cp } from 'node:fs/promises'
+import { cp, mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import fc from 'fast-check'
 import { BINARY, createFolder, DATA, MODELS, type Running, startServing, writeModel } from '../kit/binary.ts'
@@ -50,6 +50,21 @@ const OLDEST =
   'oldest { max_candidate_sequences: 8 preferred_batch_size: [ 4 ] max_queue_delay_microseconds: 500 }'
 const IDLE_US = 60_000_000
 
+/** An ensemble whose only step keeps a state. */
+const CHAIN = `
+platform: "ensemble"
+max_batch_size: 4
+input { name: "X" data_type: TYPE_INT32 dims: 1 }
+output { name: "Y" data_type: TYPE_INT32 dims: 1 }
+ensemble_scheduling {
+  step {
+    model_name: "oldest" model_version: -1
+    input_map { key: "INPUT0" value: "X" }
+    output_map { key: "OUTPUT0" value: "Y" }
+  }
+}
+`
+
 const folder = await createFolder()
 const models = join(folder.path, 'models')
 let server: Running
@@ -70,6 +85,8 @@ beforeAll(async () => {
     await Bun.write(join(models, name, 'config.pbtxt'), text)
     await Bun.write(join(models, name, 'initial_state/begin'), Int32Array.of(100))
   }
+  await mkdir(join(models, 'chain/1'), { recursive: true })
+  await Bun.write(join(models, 'chain/config.pbtxt'), CHAIN)
   server = await startServing(folder.path, { command: [BINARY, 'serve', '--models', models, '--port', '0'] })
 }, 60_000)
 
@@ -110,8 +127,8 @@ interface Facts {
 const get = async (path: string) => (await (await fetch(`${server.url}${path}`)).json()) as Facts
 
 /** `parameters` is JSON, so that ids keep their digits. */
-async function add(model: string, value: number, parameters: string): Promise<Answer> {
-  const input = `{"name":"INPUT0","datatype":"INT32","shape":[1,1],"data":[${value}]}`
+async function add(model: string, value: number, parameters: string, name = 'INPUT0'): Promise<Answer> {
+  const input = `{"name":"${name}","datatype":"INT32","shape":[1,1],"data":[${value}]}`
   return await post(`/v2/models/${model}/infer`, `{"inputs":[${input}],"parameters":{${parameters}}}`)
 }
 
@@ -347,6 +364,16 @@ test('the generate extension keeps its state too, with ids as exact', async () =
     await ask(20, `${two},"sequence_end":true}`),
   ]
   expect(answers.map(({ OUTPUT0 }) => OUTPUT0)).toEqual([101, 110, 103, 130])
+})
+
+test('an ensemble hands its sequence on to its steps', async () => {
+  const ask = (value: number, more: string) => add('chain', value, `"sequence_id":"in a chain"${more}`, 'X')
+  expect((await ask(1, ',"sequence_start":true')).error).toContain('does not fit into "ID"')
+  const askOne = async (value: number, more: string) =>
+    outputOf(await add('chain', value, `"sequence_id":31${more}`, 'X'), 'Y')
+  expect(await askOne(1, ',"sequence_start":true')).toEqual([101])
+  expect(await askOne(2, '')).toEqual([103])
+  expect(await askOne(3, ',"sequence_end":true')).toEqual([106])
 })
 
 test('the server says that it knows sequences', async () => {
