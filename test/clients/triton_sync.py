@@ -389,6 +389,52 @@ def trace(address):
         assert off["trace_level"] == ["OFF"]
 
 
+@check("an ensemble: infer, metadata, config, statistics")
+def ensemble(address):
+    with http.InferenceServerClient(address) as client:
+        inputs = [tensor("A", A, "INT32"), tensor("B", B, "INT32", binary=False)]
+        result = client.infer("chain", inputs)
+        np.testing.assert_array_equal(result.as_numpy("TWICE"), A + A)
+        largest = http.InferRequestedOutput("TWICE", class_count=1)
+        classified = client.infer("chain", inputs, outputs=[largest]).as_numpy("TWICE")
+        equal(classified.tolist(), [[b"30:15"]])
+        metadata, config = client.get_model_metadata("chain"), client.get_model_config("chain")
+        counted = client.get_inference_statistics("chain")["model_stats"][0]
+    equal((metadata["platform"], config["platform"]), ("ensemble", "ensemble"))
+    steps = config["ensemble_scheduling"]["step"]
+    equal([(step["model_name"], step["model_version"]) for step in steps], [("simple", -1)] * 2)
+    equal(steps[1]["output_map"], {"OUTPUT0": "TWICE"})
+    equal(counted["inference_stats"]["success"]["count"], 2)
+
+
+@check("an ensemble follows its models through load and unload")
+def ensemble_control(address):
+    with http.InferenceServerClient(address) as client:
+        client.unload_model("follows", unload_dependents=True)
+        equal(client.is_model_ready("followed"), False)
+        client.load_model("follows")
+        equal((client.is_model_ready("follows"), client.is_model_ready("followed")), (True, True))
+        client.unload_model("followed")
+        equal(client.is_model_ready("follows"), False)
+        error = refused(lambda: client.infer("follows", [tensor("IN", np.ones(2, np.float32), "FP32")]))
+        assert 'step 1 ("followed")' in str(error), error
+        client.load_model("followed")
+        equal(client.is_model_ready("follows"), True)
+
+
+@check("answers that are kept")
+def kept(address):
+    data = np.arange(3, dtype=np.float32)
+    with http.InferenceServerClient(address) as client:
+        answers = [client.infer("kept", [tensor("INPUT0", data, "FP32")]) for _ in range(3)]
+        counted = client.get_inference_statistics("kept")["model_stats"][0]
+        equal(client.get_model_config("kept")["response_cache"], {"enable": True})
+    for answer in answers:
+        np.testing.assert_array_equal(answer.as_numpy("OUTPUT0"), data)
+    counts = {name: one["count"] for name, one in counted["inference_stats"].items()}
+    equal((counts["success"], counts["cache_hit"], counts["cache_miss"], counts["compute_infer"]), (3, 2, 1, 1))
+
+
 @check("log settings")
 def logging(address):
     with http.InferenceServerClient(address) as client:

@@ -1,5 +1,6 @@
 /** Clients from PyPI, as they are, against the compiled binary. */
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
+import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { BINARY, createFolder, type Running, startServing, writeModel } from '../kit/binary.ts'
 import * as zoo from '../kit/model-zoo.ts'
@@ -57,6 +58,26 @@ idle_us_max = 60_000_000
 states = [{ input = "STATE", output = "NEXT" }]
 `
 
+const ENSEMBLES = {
+  chain: `
+    platform: "ensemble"
+    input [ { name: "A" data_type: TYPE_INT32 dims: [ -1, 16 ] }, { name: "B" data_type: TYPE_INT32 dims: [ -1, 16 ] } ]
+    output [ { name: "TWICE" data_type: TYPE_INT32 dims: [ -1, 16 ] } ]
+    ensemble_scheduling { step [
+      { model_name: "simple" model_version: -1
+        input_map { key: "INPUT0" value: "A" } input_map { key: "INPUT1" value: "B" }
+        output_map { key: "OUTPUT0" value: "sum" } output_map { key: "OUTPUT1" value: "difference" } },
+      { model_name: "simple" model_version: -1
+        input_map { key: "INPUT0" value: "sum" } input_map { key: "INPUT1" value: "difference" }
+        output_map { key: "OUTPUT0" value: "TWICE" } } ] }`,
+  follows: `
+    platform: "ensemble"
+    input { name: "IN" data_type: TYPE_FP32 dims: [ -1 ] }
+    output { name: "OUT" data_type: TYPE_FP32 dims: [ -1 ] }
+    ensemble_scheduling { step { model_name: "followed" model_version: -1
+      input_map { key: "INPUT0" value: "IN" } output_map { key: "OUTPUT0" value: "OUT" } } }`,
+}
+
 describe.skipIf(missing !== undefined)('the client', () => {
   let folder: Awaited<ReturnType<typeof createFolder>>
   let server: Running
@@ -67,8 +88,14 @@ describe.skipIf(missing !== undefined)('the client', () => {
     for (const [name, onnx] of Object.entries(MODELS)) await writeModel(models, name, { onnx })
     await writeModel(models, 'counting', { onnx: zoo.accumulator(), config: COUNTING })
     await writeModel(models, 'recording', { onnx: zoo.recorder(), config: RECORDING })
+    await writeModel(models, 'followed', { onnx: zoo.identity('FLOAT') })
+    await writeModel(models, 'kept', { onnx: zoo.identity('FLOAT'), config: 'response_cache = true' })
+    for (const [name, text] of Object.entries(ENSEMBLES)) {
+      await mkdir(join(models, name, '1'), { recursive: true })
+      await Bun.write(join(models, name, 'config.pbtxt'), text)
+    }
     const config = join(folder.path, 'limpet.toml')
-    await Bun.write(config, '[http]\nshared_memory = true\n')
+    await Bun.write(config, '[http]\nshared_memory = true\n[inference]\ncache_bytes_max = 100_000\n')
     server = await startServing(folder.path, {
       command: [BINARY, 'serve', '--models', models, '--port', '0', '--config', config],
     })

@@ -319,3 +319,19 @@ describe('close', () => {
     await expect(lane.close()).rejects.toBeInstanceOf(BugError)
   })
 })
+
+test('a lane that is held waits with closing, and answers whoever has the hold', async () => {
+  const { lane, session, infer } = stage()
+  const release = lane.hold()
+  const closed = lane.close()
+  expect(await codeOf(infer())).toBe('model_unavailable')
+  const inputs = [tensor('INPUT0', 'UINT8', [1], [3])]
+  const result = await lane.infer({ inputs, outputs: undefined, signal: undefined, isHeld: true })
+  expect([...(result.outputs[0]?.bytes ?? [])]).toEqual([3])
+  release()
+  await settle()
+  expect(session.closed).toBe(0)
+  result.release()
+  await closed
+  expect(session.closed).toBe(1)
+})
