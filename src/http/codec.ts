@@ -7,8 +7,11 @@ import { type AnswerParts, WORK, type WorkInput, type WorkName, type WorkResult 
 import type { EncodedAnswer } from './compress.ts'
 import type { WantedOutput } from './wanted-outputs.ts'
 
-/** From so many bytes of JSON on, decoding takes longer than the way to another thread and back: about 0.5 ms. */
-const DECODED_BYTES_MIN = 262_144
+/**
+ * From so many bytes of JSON on: below, decoding takes 2 ms, or 12 where 64-bit integers have to be read exactly, and the
+ * way to another thread and back costs a third more of the processor.
+ */
+const DECODED_BYTES_MIN = 655_360
 /** The same of elements that are to be written as JSON, which takes about 27 ns a byte. */
 const WRITTEN_BYTES_MIN = 32_768
 /** The second so that one body of many megabytes does not hold up all others. */

@@ -49,6 +49,7 @@ export async function withLane(
     const found = laneFor({ request, route }, engine)
     const lane = found instanceof Lane ? found : await found
     try {
+      lane.refuseIfFull()
       return await answer(lane, permit)
     } catch (error) {
       throw nameModel(error, lane.id)

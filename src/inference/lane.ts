@@ -124,6 +124,13 @@ export class Lane {
     return this.#statistics.snapshot
   }
 
+  /** Before its body is read: what finds no place in the queue should cost as little as it can. */
+  refuseIfFull(): void {
+    if (!this.#queue.isFull || this.#cache !== undefined) return
+    this.#statistics.fail('REJECTED', 0)
+    throw this.#queue.refusal(this.#options.scheduling.defaultPriorityLevel)
+  }
+
   infer(request: LaneRequest): Promise<LaneResult> {
     const answer = this.#cache?.answer(request, () => this.#answer(request)) ?? this.#answer(request)
     if (!this.#options.scheduling.preserveOrdering) return answer

@@ -32,16 +32,30 @@ export class LaneQueue<T extends Queued> {
 
   push(item: T): void {
     const level = present(this.#levels[item.level - 1], 'a level is one of the lane')
-    const { itemsMax } = policyOf(this.#scheduling, item.level)
-    const waiting = level.length + this.#delayed.filter((delayed) => delayed.level === item.level).length
-    if (waiting >= itemsMax) {
-      throw new EdgeError(
-        'queue_full',
-        `Cannot infer with "${this.#id}": Exceeds maximum queue size: ${waiting} wait, at most ${itemsMax}`,
-      )
-    }
+    if (this.#room(item.level) <= 0) throw this.refusal(item.level)
     level.push(item)
     this.#size += 1
+  }
+
+  /** Nothing of any level would get in. */
+  get isFull(): boolean {
+    // Mostly it is empty, and every request asks.
+    return this.#size > 0 && this.#levels.every((_, index) => this.#room(index + 1) <= 0)
+  }
+
+  refusal(level: number): EdgeError {
+    const { itemsMax } = policyOf(this.#scheduling, level)
+    const waiting = itemsMax - this.#room(level)
+    return new EdgeError(
+      'queue_full',
+      `Cannot infer with "${this.#id}": Exceeds maximum queue size: ${waiting} wait, at most ${itemsMax}`,
+    )
+  }
+
+  #room(level: number): number {
+    const { itemsMax } = policyOf(this.#scheduling, level)
+    const delayed = this.#delayed.filter((item) => item.level === level).length
+    return itemsMax - (this.#levels[level - 1]?.length ?? 0) - delayed
   }
 
   /** In the order in which they would be served. */

@@ -147,17 +147,25 @@ describe('metadata', () => {
 })
 
 describe('infer', () => {
-  test.each([
-    ['/v2/models/echo/infer', '10'],
-    ['/v2/models/echo/versions/2/infer', '2'],
-  ])('%s is answered by version %s', async (path, version) => {
-    const { ask } = await stage()
-    expect((await ask('POST', path, REQUEST)).body).toEqual({
-      id: 'a',
-      model_name: 'echo',
-      model_version: version,
-      outputs: [{ name: 'OUTPUT0', datatype: 'UINT8', shape: [2], data: [1, 2] }],
-    })
+  test('what finds the queue full is refused before its body is read', async () => {
+    const { ask, session, handle, lanes } = await stage()
+    const turn = () => new Promise((resolve) => setImmediate(resolve))
+    session.isHeld = true
+    const asked = [1, 2, 3].map(() => ask('POST', '/v2/models/echo/infer', REQUEST))
+    while (lanes.find('echo', undefined).queued < 2) await turn()
+    let isRead = false
+    const pull = (controller: ReadableStreamDefaultController) => {
+      isRead = true
+      controller.close()
+    }
+    const body = new ReadableStream({ pull }, { highWaterMark: 0 })
+    const response = await handle(new Request('http://limpet/v2/models/echo/infer', { method: 'POST', body }))
+    expect([response.status, response.headers.get('Retry-After'), isRead]).toEqual([429, '1', false])
+    for (const _ of asked) {
+      session.finish()
+      await turn()
+    }
+    expect((await Promise.all(asked)).map(({ status }) => status)).toEqual([200, 200, 200])
   })
 
   test('the body alone is the only input when the JSON is said to be empty', async () => {

@@ -9,7 +9,7 @@ const codec = new Codec()
 afterAll(() => codec.stop())
 
 /** JSON that is large because of what the request says beside its inputs. */
-const PADDING = `"parameters":{"padding":"${'x'.repeat(300_000)}"}`
+const PADDING = `"parameters":{"padding":"${'x'.repeat(700_000)}"}`
 const bodyOf = (text: string): ArrayBuffer => new Uint8Array(Buffer.from(text)).buffer
 const large = (inputs: string) => `{"inputs":[${inputs}],${PADDING}}`
 const input = (fields: string) => `{"name":"x","datatype":"FP32","shape":[2],${fields}}`
@@ -124,7 +124,7 @@ describe('answers', () => {
 })
 
 test('models that come within a load', async () => {
-  const file = Buffer.alloc(400_000, 7)
+  const file = Buffer.alloc(600_000, 7)
   const text = JSON.stringify({ parameters: { config: '{}', 'file:1/model.onnx': file.toString('base64') } })
   const loading = codec.decode('load', { body: bodyOf(text), model: 'm' })
   expect(loading).toBeInstanceOf(Promise)

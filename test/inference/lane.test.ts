@@ -97,10 +97,14 @@ describe('the queue', () => {
     await settle()
     taken.push(infer(5))
     expect(await codeOf(infer(6))).toBe('queue_full')
+    // Said before the body is read, in the same words.
+    expect(() => lane.refuseIfFull()).toThrow('Exceeds maximum queue size: 2 wait, at most 2')
+    expect(lane.statistics.failures.REJECTED).toBe(3)
     for (let index = 0; index < 3; index += 1) {
       session.finish()
       await settle()
     }
+    lane.refuseIfFull()
     expect((await Promise.all(taken)).length).toBe(4)
     expect([asked(session), lane.queued]).toEqual([[1, 2, 3, 5], 0])
   })
