@@ -48,6 +48,7 @@ function createProgram(): Command {
   addKeys(program)
   addTuf(program)
   addDevice(program)
+  addRegistry(program)
   return program
 }
 
@@ -223,6 +224,34 @@ function addDevice(program: Command): void {
     .action(async (folder, options) => {
       const { runProbe } = await import('./app/run-probe.ts')
       process.exitCode = (await runProbe({ folder, ...options }, print)) ? EXIT.ok : EXIT.failed
+    })
+}
+
+function addRegistry(program: Command): void {
+  program
+    .command('registry')
+    .description('the central side: holds signed models, says what devices should run, answers them')
+    .addOption(new Option('--state <dir>', 'its folder (default: "registry" within LIMPET_STATE)'))
+    .addOption(OPTIONS.host())
+    .addOption(
+      new Option('--port <number>', 'port of its HTTP API, 0 for any (default: http.port, 8100)').argParser(
+        integerIn(0, 65_535),
+      ),
+    )
+    .addOption(
+      new Option(
+        '--mqtt-port <number>',
+        'port of its broker, 0 for any (default: mqtt.port, 1883)',
+      ).argParser(integerIn(0, 65_535)),
+    )
+    .addOption(new Option('--broker <url>', 'another MQTT broker than the one inside: mqtt:// or mqtts://'))
+    .addOption(OPTIONS.config())
+    .addOption(
+      new Option('--dev-keys', 'where there are no keys, make some that are good for nothing but trying out'),
+    )
+    .action(async (options) => {
+      const { runRegistry } = await import('./app/registry.ts')
+      await runRegistry({ ...options, devKeys: options.devKeys === true }, print)
     })
 }
 

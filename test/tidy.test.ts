@@ -18,6 +18,8 @@ const ARROWS: Readonly<Record<string, readonly string[]>> = {
   trust: [],
   publisher: ['trust', 'store'],
   ota: ['trust', 'store'],
+  link: [],
+  registry: ['trust', 'store', 'link'],
 }
 
 /** Foreign module → folders that own it. */

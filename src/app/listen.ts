@@ -14,7 +14,14 @@ const SOCKET_UMASK = 0o117
 /** Our limit answers with words; Bun's would close the connection without any before ours is asked. */
 const BODY_BYTES_MAX = Number.MAX_SAFE_INTEGER
 
-export function listenTcp(at: { hostname: string; port: number }, handle: Handle): Server<undefined> {
+interface Address {
+  readonly hostname: string
+  readonly port: number
+  /** As PEM; without it, it is plain HTTP. */
+  readonly tls?: { readonly cert: string; readonly key: string }
+}
+
+export function listenTcp(at: Address, handle: Handle): Server<undefined> {
   try {
     return Bun.serve({
       ...at,

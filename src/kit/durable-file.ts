@@ -42,6 +42,36 @@ export async function createDurably(path: string, bytes: number): Promise<FileHa
 }
 
 /**
+ * Writes what comes piece by piece, whole or not at all. Where it goes is asked once all of it is on disk in a draft, and may be refused
+ * by throwing; two that choose one path at once both succeed, and the last one stays.
+ */
+export async function writePiecesDurably(
+  folder: string,
+  pieces: AsyncIterable<Uint8Array>,
+  choosePath: (draft: string) => Promise<string>,
+): Promise<void> {
+  const draft = draftOf(join(folder, 'pieces'))
+  try {
+    const file = await open(draft, 'w')
+    try {
+      for await (const piece of pieces) await writeAll(file, piece)
+      await file.sync()
+    } finally {
+      await file.close()
+    }
+    await place(draft, await choosePath(draft))
+  } catch (error) {
+    await rm(draft, { force: true })
+    throw error
+  }
+}
+
+/** A write may take less than it was given. */
+async function writeAll(file: FileHandle, bytes: Uint8Array): Promise<void> {
+  for (let at = 0; at < bytes.byteLength; ) at += (await file.write(bytes, at)).bytesWritten
+}
+
+/**
  * Makes `link` lead to `target`, wherever it led before. Who reads it finds the old target or the new one, never
  * neither, and after this returns no power cut brings the old one back.
  */

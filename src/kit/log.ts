@@ -1,7 +1,17 @@
 import { pino } from 'pino'
 
 /** One logger per subsystem; a line of JSON per event, on standard error. */
-const SUBSYSTEMS = ['app', 'health', 'http', 'inference', 'ota', 'runtime', 'store'] as const
+const SUBSYSTEMS = [
+  'app',
+  'health',
+  'http',
+  'inference',
+  'link',
+  'ota',
+  'registry',
+  'runtime',
+  'store',
+] as const
 
 type Subsystem = (typeof SUBSYSTEMS)[number]
 type Fields = Readonly<Record<string, unknown>>

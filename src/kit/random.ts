@@ -5,3 +5,8 @@ export interface Random {
   /** Nobody can guess these. */
   bytes(count: number): Uint8Array<ArrayBuffer>
 }
+
+export const systemRandom: Random = {
+  fraction: () => Math.random(),
+  bytes: (count) => crypto.getRandomValues(new Uint8Array(count)),
+}

@@ -23,6 +23,8 @@ export interface Running {
 
 export interface Spawned {
   readonly command: readonly string[]
+  /** What it prints when it serves, with where; that of `serve` and `up` without it. */
+  readonly ready?: RegExp
   readonly env?: Record<string, string>
 }
 
@@ -57,7 +59,7 @@ export async function startServing(folder: string, spawned: Spawned): Promise<Ru
     const decoder = new TextDecoder()
     for await (const chunk of child.stdout) {
       printed += decoder.decode(chunk, { stream: true })
-      const match = /serves \d+ of \d+ models on (http:\S+)\n/.exec(printed)
+      const match = (spawned.ready ?? /serves \d+ of \d+ models on (http:\S+)\n/).exec(printed)
       if (match?.[1] === undefined) continue
       isServing = true
       resolve(match[1])

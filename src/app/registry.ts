@@ -1,0 +1,280 @@
+import { cp, readFile, stat } from 'node:fs/promises'
+import { join } from 'node:path'
+import type { Server } from 'bun'
+import { readEnvironment } from '../config/environment.ts'
+import { loadRegistryConfig, type RegistryConfig } from '../config/registry-config.ts'
+import { systemClock } from '../kit/clock.ts'
+import { openDatabase } from '../kit/database.ts'
+import { makeFolderDurably } from '../kit/durable-file.ts'
+import { unpackEmbedded } from '../kit/embedded-file.ts'
+import { EdgeError, messageOf } from '../kit/errors.ts'
+import { logger, setLogLevel } from '../kit/log.ts'
+import { systemRandom } from '../kit/random.ts'
+import type { Tls } from '../link/line.ts'
+import { Topics } from '../link/topics.ts'
+import { initKeys } from '../publisher/ceremony.ts'
+import { createApp } from '../registry/app.ts'
+import { EmbeddedBroker } from '../registry/broker.ts'
+import { ChunkReader } from '../registry/chunk-reader.ts'
+import { MqttService } from '../registry/mqtt-service.ts'
+import { RateLimit } from '../registry/rate-limit.ts'
+import { makeFirstKey, openRegistry, type Registry } from '../registry/registry.ts'
+import { RemoteBroker } from '../registry/remote-broker.ts'
+import { BUILD } from './build-info.ts'
+import { EMBEDDED } from './embedded.ts'
+import { waitForStop } from './lifecycle.ts'
+import { listenTcp } from './listen.ts'
+import { unpackFolder } from './runtime.ts'
+
+export interface RegistryOptions {
+  readonly state: string | undefined
+  readonly host: string | undefined
+  readonly port: number | undefined
+  readonly mqttPort: number | undefined
+  readonly broker: string | undefined
+  readonly config: string | undefined
+  readonly devKeys: boolean
+}
+
+type Print = (line: string) => void
+
+const LOG = logger('registry')
+/** Between two looks at what is about to expire. */
+const RESIGN_MS = 3_600_000
+
+/** The central side: holds what publishers have signed, says what devices should run, answers them. */
+export async function runRegistry(options: RegistryOptions, print: Print): Promise<void> {
+  const environment = readEnvironment()
+  const config = applyOptions(await loadRegistryConfig(options.config ?? environment.config), options)
+  setLogLevel(config.log_level)
+  const stop = waitForStop(environment)
+  const folder = options.state ?? join(environment.state, 'registry')
+  await requireKeys(folder, { devKeys: options.devKeys, print })
+
+  const database = openDatabase({
+    addonPath: await unpackEmbedded(EMBEDDED.sqlite, unpackFolder(environment.state)),
+    path: join(folder, 'registry.sqlite'),
+  })
+  const registry = await openRegistry({ folder, database, clock: systemClock, random: systemRandom })
+  await registry.published.resign()
+  await registry.director.readKey()
+  const firstKey = await makeFirstKey(registry.keys, folder)
+
+  const running = await startRegistry(registry, config)
+  if (firstKey !== undefined) print(`The first key, of role admin, is in ${firstKey}`)
+  print(`limpet ${BUILD.version} registry on ${running.url}, MQTT on ${running.mqttUrl}`)
+  LOG.info('registry.serving', { url: running.url, mqtt: running.mqttUrl })
+
+  LOG.info('registry.stopping', { reason: await stop })
+  await running.stop()
+  database.close()
+  LOG.info('registry.stopped')
+}
+
+function applyOptions(
+  config: RegistryConfig,
+  { host, port, mqttPort, broker }: RegistryOptions,
+): RegistryConfig {
+  return {
+    ...config,
+    http: { ...config.http, ...(host !== undefined && { host }), ...(port !== undefined && { port }) },
+    mqtt: {
+      ...config.mqtt,
+      ...(mqttPort !== undefined && { port: mqttPort }),
+      ...(broker !== undefined && { broker }),
+    },
+  }
+}
+
+/** A registry without keys cannot sign, and nobody's devices would believe it. */
+async function requireKeys(folder: string, options: { devKeys: boolean; print: Print }): Promise<void> {
+  await makeFolderDurably(folder, 0o700)
+  const hasKeys = await stat(join(folder, 'tuf/root.json')).then(
+    () => true,
+    () => false,
+  )
+  if (hasKeys) return
+  if (!options.devKeys) {
+    throw new EdgeError(
+      'config_invalid',
+      `Cannot start a registry in "${folder}": it has no keys. Make them with "limpet keys init --out DIR --family NAME" ` +
+        'and start with "--state DIR/registry"; to try things out, add --dev-keys',
+    )
+  }
+  options.print(
+    'DEVELOPMENT KEYS: root, targets and publisher keys are made on this machine and stay on it, unencrypted.',
+  )
+  options.print('Whoever can read them owns every device that trusts them. Never use them for a real fleet.')
+  const out = join(folder, 'development-keys')
+  await initKeys({
+    out,
+    families: DEV_FAMILIES,
+    rootKeys: 1,
+    rootThreshold: 1,
+    passphrase: undefined,
+    nowMs: systemClock.now(),
+    print: () => undefined,
+  })
+  for (const name of ['keys', 'objects', 'tuf']) {
+    await cp(join(out, 'registry', name), join(folder, name), { recursive: true })
+  }
+  options.print(`Publisher keys for ${DEV_FAMILIES.join(', ')}: ${join(out, 'publishers')}`)
+}
+
+const DEV_FAMILIES = ['vision', 'audio', 'demo']
+
+interface Running {
+  readonly url: string
+  readonly mqttUrl: string
+  stop(): Promise<void>
+}
+
+/** HTTP and MQTT over one registry. */
+async function startRegistry(registry: Registry, config: RegistryConfig): Promise<Running> {
+  const topics = new Topics(config.mqtt.prefix)
+  const service = createService(registry, topics)
+  const broker = await startBroker(registry, { config, topics, service })
+  const mqttUrl = () => config.mqtt.public_url ?? broker.url
+  const server = await listenHttp(registry, { config, service, mqttUrl })
+  await service.start(broker.line)
+  broker.begin()
+  const stopping = new AbortController()
+  void keepSigned(registry, { service, stop: stopping.signal })
+  return {
+    url: server.url.href.replace(/\/$/, ''),
+    mqttUrl: mqttUrl(),
+    stop: async () => {
+      stopping.abort()
+      await server.stop()
+      await service.stop()
+      await broker.line.close()
+    },
+  }
+}
+
+function createService(registry: Registry, topics: Topics): MqttService {
+  const { devices, assignments, repository, objects, packs, director } = registry
+  return new MqttService({
+    clock: systemClock,
+    random: systemRandom,
+    topics,
+    devices,
+    assignments,
+    chunks: new ChunkReader({ objects, packs }),
+    readMetadata: (name) => repository.read(name),
+    readObject: (sha256) => objects.read(sha256),
+    signTime: (nonce) => director.signTime({ nonce, timeMs: systemClock.now() }),
+  })
+}
+
+async function startBroker(
+  registry: Registry,
+  parts: { config: RegistryConfig; topics: Topics; service: MqttService },
+): Promise<{ line: EmbeddedBroker | RemoteBroker; url: string; begin: () => void }> {
+  const { topics, service } = parts
+  const { mqtt, http } = parts.config
+  const take = (topic: string, payload: Uint8Array) => service.take(topic, payload)
+  const tls = await readTls(mqtt)
+  if (mqtt.broker !== undefined) {
+    const password =
+      mqtt.password_file === undefined ? undefined : (await readSetting(mqtt.password_file)).trim()
+    const line = new RemoteBroker({
+      url: mqtt.broker,
+      username: mqtt.username,
+      password,
+      tls,
+      topics,
+      sid: service.sid,
+      clock: systemClock,
+      random: systemRandom,
+      take,
+      onUp: () => service.announce(),
+    })
+    return { line, url: mqtt.broker, begin: () => line.start() }
+  }
+  const hostname = mqtt.host ?? http.host
+  const isSecure = tls.cert !== undefined && tls.key !== undefined
+  const line = await EmbeddedBroker.start({
+    hostname,
+    port: mqtt.port,
+    topics,
+    tls: isSecure ? tls : undefined,
+    isSecretOf: (device, secret) => registry.devices.isSecretOf(device, secret),
+    take,
+  })
+  const url = `mqtt${isSecure ? 's' : ''}://${hostname}:${line.port}`
+  return { line, url, begin: () => void service.announce().catch(complain) }
+}
+
+async function listenHttp(
+  registry: Registry,
+  parts: { config: RegistryConfig; service: MqttService; mqttUrl: () => string },
+): Promise<Server<undefined>> {
+  const { config, service } = parts
+  const { http, enrolment } = config
+  const app = createApp({
+    ...registry,
+    enrolLimit: new RateLimit({
+      clock: systemClock,
+      burst: enrolment.attempts_max,
+      intervalMs: enrolment.attempt_seconds * 1000,
+    }),
+    mqttUrl: parts.mqttUrl,
+    readMetadata: (name) => registry.repository.read(name),
+    addressOf: (request) => server.requestIP(request)?.address ?? '',
+    onMetadata: () => {
+      void registry.director
+        .readKey()
+        .then(() => service.announceMetadata())
+        .catch(complain)
+    },
+    onIssued: (issued) => void service.announceDesired(issued).catch(complain),
+  })
+  const server = listenTcp(
+    { hostname: http.host, port: http.port, ...(await readHttpTls(http)) },
+    (request) => app.fetch(request),
+  )
+  return server
+}
+
+/** What devices were not told now they hear when they ask. */
+function complain(error: unknown): void {
+  LOG.warn('registry.announcement_failed', { reason: messageOf(error) })
+}
+
+async function keepSigned(
+  registry: Registry,
+  { service, stop }: { service: MqttService; stop: AbortSignal },
+): Promise<void> {
+  while (!stop.aborted) {
+    await systemClock.sleep(RESIGN_MS, stop)
+    if (stop.aborted) return
+    try {
+      if (await registry.published.resign()) await service.announceMetadata()
+    } catch (error) {
+      LOG.error('registry.signing_failed', { reason: messageOf(error) })
+    }
+  }
+}
+
+async function readTls({ ca_file, cert_file, key_file }: RegistryConfig['mqtt']): Promise<Tls> {
+  return {
+    ...(ca_file !== undefined && { ca: await readSetting(ca_file) }),
+    ...(cert_file !== undefined && { cert: await readSetting(cert_file) }),
+    ...(key_file !== undefined && { key: await readSetting(key_file) }),
+  }
+}
+
+async function readHttpTls({
+  cert_file,
+  key_file,
+}: RegistryConfig['http']): Promise<{ tls?: { cert: string; key: string } }> {
+  if (cert_file === undefined || key_file === undefined) return {}
+  return { tls: { cert: await readSetting(cert_file), key: await readSetting(key_file) } }
+}
+
+async function readSetting(path: string): Promise<string> {
+  return await readFile(path, 'utf8').catch((cause: unknown) => {
+    throw new EdgeError('config_invalid', `Cannot read "${path}": ${messageOf(cause)}`, { cause })
+  })
+}

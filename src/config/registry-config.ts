@@ -1,0 +1,63 @@
+import { readFile } from 'node:fs/promises'
+import { z } from 'zod'
+import { EdgeError, messageOf } from '../kit/errors.ts'
+import { parseToml } from './toml.ts'
+
+const Port = z.int().min(0).max(65_535)
+const File = z.string().min(1)
+
+/** Everything that can be set for a registry, with its bounds. Unknown keys are refused. */
+const RegistryConfig = z.strictObject({
+  log_level: z.enum(['error', 'warn', 'info', 'debug']).default('info'),
+  http: z
+    .strictObject({
+      host: z.string().min(1).default('127.0.0.1'),
+      /** 0 takes any free one. */
+      port: Port.default(8100),
+      /** With both, it is HTTPS. */
+      cert_file: File.optional(),
+      key_file: File.optional(),
+    })
+    .prefault({}),
+  mqtt: z
+    .strictObject({
+      /** Of the broker inside; without a `broker`. */
+      host: z.string().min(1).optional(),
+      port: Port.default(1883),
+      /** Another broker than the one inside: `mqtt://` or `mqtts://`. */
+      broker: z.url({ protocol: /^mqtts?$/ }).optional(),
+      /** Where devices find the broker, when that is not where the registry finds it. */
+      public_url: z.url({ protocol: /^mqtts?$/ }).optional(),
+      prefix: z
+        .string()
+        .regex(/^[A-Za-z0-9_-]+(\/[A-Za-z0-9_-]+){0,4}$/)
+        .default('limpet/v1'),
+      /** As whom the registry comes to a `broker`. */
+      username: z.string().min(1).default('limpet-registry'),
+      password_file: File.optional(),
+      /** Of the broker inside, or for the line to the other one. */
+      cert_file: File.optional(),
+      key_file: File.optional(),
+      /** Whose certificates count: of devices at the broker inside, of the other broker otherwise. */
+      ca_file: File.optional(),
+    })
+    .prefault({}),
+  enrolment: z
+    .strictObject({
+      /** From one address at once, and then one more each so many seconds. */
+      attempts_max: z.int().min(1).max(10_000).default(10),
+      attempt_seconds: z.int().min(1).max(86_400).default(30),
+    })
+    .prefault({}),
+})
+
+export type RegistryConfig = Readonly<z.infer<typeof RegistryConfig>>
+
+/** The config file, or all defaults without one. */
+export async function loadRegistryConfig(path: string | undefined): Promise<RegistryConfig> {
+  if (path === undefined) return Object.freeze(RegistryConfig.parse({}))
+  const text = await readFile(path, 'utf8').catch((cause) => {
+    throw new EdgeError('config_invalid', `Cannot read the config "${path}": ${messageOf(cause)}`, { cause })
+  })
+  return Object.freeze(parseToml(RegistryConfig, { path, text }))
+}

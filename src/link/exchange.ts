@@ -1,0 +1,176 @@
+import type { Clock } from '../kit/clock.ts'
+import { EdgeError } from '../kit/errors.ts'
+import { decodeFrame, type Frame } from './frame.ts'
+import type { Line } from './line.ts'
+import { encodeMessage, type Request } from './messages.ts'
+import type { Topics } from './topics.ts'
+
+/** Silence in the middle of an answer for so long means that the rest was lost. */
+const STALL_MS = 4_000
+/** After its end an answer has this long for frames that were overtaken. */
+const LATE_MS = 100
+
+type WithoutRid<T> = T extends unknown ? Omit<T, 'rid'> : never
+export type Question = WithoutRid<Request>
+
+export interface Answer {
+  /** All of its frames came. */
+  readonly isWhole: boolean
+  /** Of what was asked, in its order, how much the answer dealt with; undefined where its end was lost. */
+  readonly covered: number | undefined
+}
+
+/** Questions to the registry and their answers, told apart by number. */
+export class Exchange {
+  readonly #clock: Clock
+  readonly #topic: string
+  readonly #open = new Map<number, Asked>()
+  #last = 0
+
+  constructor(parts: { clock: Clock; topics: Topics; device: string }) {
+    this.#clock = parts.clock
+    this.#topic = parts.topics.up(parts.device, 'req')
+  }
+
+  /** What came on the topic of answers. What nobody waits for any more is let go. */
+  take(message: Uint8Array): Frame | undefined {
+    const frame = decodeFrame(message)
+    if (frame.kind === 'ack') return frame
+    this.#open.get(frame.request)?.take(frame)
+    return undefined
+  }
+
+  /**
+   * Asks, and hands over each frame of the answer as it comes, at most once. Resolves when the answer is whole or
+   * nothing comes any more; fails when the line does.
+   */
+  async ask(
+    question: Question,
+    options: { line: Line; signal: AbortSignal; take: (frame: Frame) => void },
+  ): Promise<Answer> {
+    const { line, signal } = options
+    this.#last = (this.#last + 1) % 2 ** 32
+    const rid = this.#last
+    const asked = new Asked(options.take)
+    this.#open.set(rid, asked)
+    try {
+      await line.publish({
+        topic: this.#topic,
+        payload: encodeMessage({ ...question, rid }),
+        qos: 1,
+        retain: false,
+      })
+      const broken = line.ended.then(({ reason }) => {
+        throw new EdgeError('peer_failed', `Cannot wait for an answer: ${reason}`)
+      })
+      return await Promise.race([this.#collect(asked, signal), broken])
+    } finally {
+      this.#open.delete(rid)
+      asked.close()
+    }
+  }
+
+  /** The answer as one piece, where it is a small one; undefined: none came. */
+  async askOnce(
+    question: Question,
+    options: { line: Line; signal: AbortSignal },
+  ): Promise<Uint8Array | undefined> {
+    let bytes: Uint8Array | undefined
+    await this.ask(question, {
+      ...options,
+      take: (frame) => {
+        if (frame.kind === 'piece' && frame.parts === 1) bytes = frame.bytes
+      },
+    })
+    return bytes
+  }
+
+  async #collect(asked: Asked, signal: AbortSignal): Promise<Answer> {
+    asked.check()
+    while (!asked.isWhole) {
+      const { count, hasEnded } = asked
+      const woken = new AbortController()
+      asked.onTurn(() => woken.abort())
+      await this.#clock.sleep(hasEnded ? LATE_MS : STALL_MS, AbortSignal.any([signal, woken.signal]))
+      signal.throwIfAborted()
+      asked.check()
+      // Nothing new came while we waited; that the end came just now is something new.
+      if (asked.count === count) break
+    }
+    return { isWhole: asked.isWhole, covered: asked.covered }
+  }
+}
+
+/** One question on its way. */
+class Asked {
+  readonly #take: (frame: Frame) => void
+  readonly #seen = new Set<string>()
+  #expected: number | undefined
+  #covered: number | undefined
+  /** Of all frames, the end among them. */
+  #count = 0
+  #turn: (() => void) | undefined
+  #isOpen = true
+  #failure: { readonly error: unknown } | undefined
+
+  constructor(take: (frame: Frame) => void) {
+    this.#take = take
+  }
+
+  take(frame: Frame): void {
+    if (!this.#isOpen) return
+    const key = `${frame.kind} ${frame.item} ${frame.part}`
+    if (this.#seen.has(key)) return
+    this.#seen.add(key)
+    this.#count += 1
+    if (frame.kind === 'end') {
+      this.#expected = frame.item
+      this.#covered =
+        frame.bytes.byteLength >= 4
+          ? new DataView(frame.bytes.buffer, frame.bytes.byteOffset).getUint32(0)
+          : 0
+    } else this.#hand(frame)
+    if (this.hasEnded) this.#turn?.()
+  }
+
+  /** What goes wrong here is the asker's, not the line's. */
+  #hand(frame: Frame): void {
+    try {
+      this.#take(frame)
+    } catch (error) {
+      this.#isOpen = false
+      this.#failure = { error }
+      this.#turn?.()
+    }
+  }
+
+  /** Throws what has gone wrong with a frame. */
+  check(): void {
+    if (this.#failure !== undefined) throw this.#failure.error
+  }
+
+  get count(): number {
+    return this.#count
+  }
+
+  get hasEnded(): boolean {
+    return this.#expected !== undefined
+  }
+
+  get isWhole(): boolean {
+    return this.#expected !== undefined && this.#count - 1 >= this.#expected
+  }
+
+  get covered(): number | undefined {
+    return this.#covered
+  }
+
+  /** Called when the end comes, and for what comes after it. */
+  onTurn(call: () => void): void {
+    this.#turn = call
+  }
+
+  close(): void {
+    this.#isOpen = false
+  }
+}

@@ -1,0 +1,109 @@
+import { present } from '../kit/assert.ts'
+import type { Clock } from '../kit/clock.ts'
+import { type Database, transact } from '../kit/database.ts'
+import { logger } from '../kit/log.ts'
+import type { Random } from '../kit/random.ts'
+import type { DeviceEvent } from './messages.ts'
+
+const LOG = logger('link')
+const BYTES_MAX = 64 * 1024 ** 2
+
+/**
+ * What the registry has to hear, in order, until it says that it has. `put` is called within the transaction that makes
+ * it true: either both are on disk or neither.
+ */
+export class Outbox {
+  /** Of this outbox, for good: with `seq` it names an event. */
+  readonly sid: string
+  readonly #database: Database
+  readonly #clock: Clock
+  readonly #bytesMax: number
+  #bytes: number
+  #onPut: () => void = () => undefined
+
+  constructor(parts: { database: Database; clock: Clock; random: Random; bytesMax?: number }) {
+    this.#database = parts.database
+    this.#clock = parts.clock
+    this.#bytesMax = parts.bytesMax ?? BYTES_MAX
+    this.sid = transact(this.#database, () => {
+      this.#database.exec(`
+        CREATE TABLE IF NOT EXISTS outbox_session (sid TEXT NOT NULL, connections INTEGER NOT NULL DEFAULT 0) STRICT;
+        CREATE TABLE IF NOT EXISTS outbox (seq INTEGER PRIMARY KEY AUTOINCREMENT, body TEXT NOT NULL) STRICT;
+      `)
+      return this.#readSid() ?? this.#makeSid(parts.random)
+    })
+    this.#bytes = this.#measure()
+  }
+
+  #readSid(): string | undefined {
+    return this.#database.prepare<[], { sid: string }>('SELECT sid FROM outbox_session').get()?.sid
+  }
+
+  #makeSid(random: Random): string {
+    const sid = random.bytes(8).toHex()
+    this.#database.prepare('INSERT INTO outbox_session (sid) VALUES (?)').run(sid)
+    return sid
+  }
+
+  /** Counts the connections of this device, for good: what an older one has said is older, however late it comes. */
+  nextConnection(): number {
+    return transact(this.#database, () => {
+      this.#database.exec('UPDATE outbox_session SET connections = connections + 1')
+      const row = this.#database
+        .prepare<[], { connections: number }>('SELECT connections FROM outbox_session')
+        .get()
+      return present(row, 'the outbox has its session').connections
+    })
+  }
+
+  put(event: object): void {
+    const body = JSON.stringify({ time: this.#clock.now(), ...event })
+    transact(this.#database, () => {
+      this.#database.prepare('INSERT INTO outbox (body) VALUES (?)').run(body)
+      // An estimate that only grows: what is acknowledged, or rolled back, is seen when it is looked at.
+      this.#bytes += body.length
+      if (this.#bytes > this.#bytesMax) this.#dropOldest()
+    })
+    this.#onPut()
+  }
+
+  /** A device that is alone for months keeps the newest; that something is missing shows in the count. */
+  #dropOldest(): void {
+    this.#bytes = this.#measure()
+    if (this.#bytes <= this.#bytesMax) return
+    const { changes } = this.#database
+      .prepare(
+        `DELETE FROM outbox WHERE seq IN (
+           SELECT seq FROM (SELECT seq, sum(length(body)) OVER (ORDER BY seq DESC) AS bytes FROM outbox)
+           WHERE bytes > ?)`,
+      )
+      .run(this.#bytesMax)
+    this.#bytes = this.#measure()
+    LOG.warn('link.events_dropped', { events: changes, outbox_bytes_max: this.#bytesMax })
+  }
+
+  #measure(): number {
+    const sum = 'SELECT coalesce(sum(length(body)), 0) AS bytes FROM outbox'
+    return this.#database.prepare<[], { bytes: number }>(sum).get()?.bytes ?? 0
+  }
+
+  /** The next events after one, in order, as they go out. */
+  after(seq: number, count: number): DeviceEvent[] {
+    return this.#database
+      .prepare<[number, number], { seq: number; body: string }>(
+        'SELECT seq, body FROM outbox WHERE seq > ? ORDER BY seq LIMIT ?',
+      )
+      .all(seq, count)
+      .map((row) => ({ ...(JSON.parse(row.body) as object), sid: this.sid, seq: row.seq }))
+  }
+
+  /** The registry has it. */
+  remove(seq: number): void {
+    transact(this.#database, () => this.#database.prepare('DELETE FROM outbox WHERE seq = ?').run(seq))
+  }
+
+  /** Called after each `put`, within its transaction: only to wake somebody. */
+  onPut(call: () => void): void {
+    this.#onPut = call
+  }
+}

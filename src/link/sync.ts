@@ -1,0 +1,72 @@
+import type { Clock } from '../kit/clock.ts'
+import { EdgeError, messageOf } from '../kit/errors.ts'
+import { logger } from '../kit/log.ts'
+import type { Random } from '../kit/random.ts'
+import type { Exchange } from './exchange.ts'
+import type { Line } from './line.ts'
+import { decodeMessage, Synced } from './messages.ts'
+
+const LOG = logger('link')
+
+/** Until the registry answers it is asked again after so long, and then now and then, because a pointer may get lost. */
+const AGAIN_MS = 30_000
+const EVERY_MS = 600_000
+/** A registry that has come back is not met by all of its devices at once. */
+const REBIRTH_MS = 5_000
+
+export interface SyncParts {
+  readonly exchange: Exchange
+  readonly clock: Clock
+  readonly random: Random
+  readonly frameBytes: (line: Line) => number
+  /** The last rev that the device has taken. */
+  readonly rev: () => number
+  readonly onAnswer: (synced: Synced, line: Line) => void
+}
+
+/** Keeps asking the registry what the device should run: what was said while nobody listened is heard so. */
+export class Sync {
+  readonly #parts: SyncParts
+  /** The run of the registry that answered last. */
+  #sid: string | undefined
+  #now: () => void = () => undefined
+
+  constructor(parts: SyncParts) {
+    this.#parts = parts
+  }
+
+  /** Another run of the registry may know more, or less, than the one before. */
+  notice({ online, sid }: { readonly online: boolean; readonly sid: string }): void {
+    if (online && sid !== this.#sid) this.#now()
+  }
+
+  /** Runs as long as the line. */
+  async run(line: Line, stop: AbortSignal): Promise<void> {
+    const { clock, random } = this.#parts
+    while (line.isOpen && !stop.aborted) {
+      const again = new AbortController()
+      this.#now = () => again.abort()
+      const isAnswered = await this.#ask(line, stop)
+      const waitMs = (isAnswered ? EVERY_MS : AGAIN_MS) * (0.5 + random.fraction() / 2)
+      await clock.sleep(waitMs, AbortSignal.any([stop, again.signal]))
+      if (again.signal.aborted) await clock.sleep(random.fraction() * REBIRTH_MS, stop)
+    }
+  }
+
+  async #ask(line: Line, stop: AbortSignal): Promise<boolean> {
+    try {
+      const frameBytes = this.#parts.frameBytes(line)
+      const question = { op: 'sync', rev: this.#parts.rev(), frame_bytes: frameBytes } as const
+      const bytes = await this.#parts.exchange.askOnce(question, { line, signal: stop })
+      if (bytes === undefined) return false
+      const synced = decodeMessage(Synced, bytes)
+      this.#sid = synced.sid
+      this.#parts.onAnswer(synced, line)
+      return true
+    } catch (error) {
+      if (!(error instanceof EdgeError) && !stop.aborted) throw error
+      LOG.debug('link.sync_failed', { reason: messageOf(error) })
+      return false
+    }
+  }
+}

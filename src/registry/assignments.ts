@@ -1,0 +1,134 @@
+import { createHash } from 'node:crypto'
+import type { Clock } from '../kit/clock.ts'
+import { type Database, transact } from '../kit/database.ts'
+import type { signAssignment } from '../trust/assignment.ts'
+
+/** What one device, or all, should run: as it will be signed. */
+export type AssignedModels = AssignmentPayload['models']
+export type AssignmentPayload = Parameters<typeof signAssignment>[0]
+
+export interface Issued {
+  readonly device: string
+  readonly rev: number
+  readonly envelope: Uint8Array
+  /** Of the envelope. */
+  readonly sha256: string
+}
+
+export interface AssignmentParts {
+  readonly database: Database
+  readonly clock: Clock
+  readonly sign: (payload: AssignmentPayload) => Uint8Array
+}
+
+const ALL = 'all'
+
+/**
+ * What each device should run: its own assignment where it has one, else the one for all. What a device gets is signed
+ * for it alone, under a rev that only rises.
+ */
+export class Assignments {
+  readonly #database: Database
+  readonly #clock: Clock
+  readonly #sign: AssignmentParts['sign']
+
+  constructor(parts: AssignmentParts) {
+    this.#database = parts.database
+    this.#clock = parts.clock
+    this.#sign = parts.sign
+  }
+
+  /** Gives what was issued because of it: at once, so that what cannot be signed is refused now. */
+  assign(target: string, wanted: AssignedModels): Issued[] {
+    const models = JSON.stringify(wanted)
+    return transact(this.#database, () => {
+      this.#database
+        .prepare(
+          `INSERT INTO assignment (target, models, written) VALUES (?, ?, ?)
+           ON CONFLICT (target) DO UPDATE SET models = excluded.models, written = excluded.written`,
+        )
+        .run(target, models, this.#clock.now())
+      return this.#devicesOf(target).flatMap((device) => this.current(device) ?? [])
+    })
+  }
+
+  /** The device goes back to what all run; where nothing is said for all, to nothing. */
+  withdraw(device: string): Issued | undefined {
+    return transact(this.#database, () => {
+      this.#database.prepare('DELETE FROM assignment WHERE target = ?').run(device)
+      return this.current(device)
+    })
+  }
+
+  #devicesOf(target: string): string[] {
+    if (target !== ALL) return [target]
+    return this.#database
+      .prepare<[], { id: string }>('SELECT id FROM device WHERE id NOT IN (SELECT target FROM assignment)')
+      .all()
+      .map(({ id }) => id)
+  }
+
+  /** What the device should run now, signed anew when that has changed; undefined: nobody has ever said. */
+  current(device: string): Issued | undefined {
+    return transact(this.#database, () => {
+      const before = this.#issuedTo(device)
+      const models = this.#wantedFor(device) ?? (before === undefined ? undefined : '[]')
+      if (models === undefined || before?.models === models) return before
+      return this.#issue(device, { rev: (before?.rev ?? 0) + 1, models })
+    })
+  }
+
+  /**
+   * A device refuses a rev that is not above the last it has seen. One that has seen a higher rev than ours (we were
+   * restored from an old copy) makes us go on above it.
+   */
+  catchUp(device: string, seenRev: number): Issued | undefined {
+    return transact(this.#database, () => {
+      const issued = this.current(device)
+      if (issued === undefined || seenRev <= issued.rev) return issued
+      return this.#issue(device, { rev: seenRev + 1, models: this.#wantedFor(device) ?? '[]' })
+    })
+  }
+
+  #wantedFor(device: string): string | undefined {
+    const find = this.#database.prepare<[string], { models: string }>(
+      'SELECT models FROM assignment WHERE target = ?',
+    )
+    return (find.get(device) ?? find.get(ALL))?.models
+  }
+
+  #issuedTo(device: string): (Issued & { models: string }) | undefined {
+    return this.#database
+      .prepare<[string], Issued & { models: string }>('SELECT * FROM issued WHERE device = ?')
+      .get(device)
+  }
+
+  #issue(device: string, { rev, models }: { rev: number; models: string }): Issued {
+    const envelope = this.#sign({
+      device,
+      rev,
+      issued: new Date(this.#clock.now()).toISOString(),
+      models: JSON.parse(models) as AssignedModels,
+      keep: [],
+    })
+    const sha256 = createHash('sha256').update(envelope).digest('hex')
+    this.#database
+      .prepare(
+        `INSERT INTO issued (device, rev, models, envelope, sha256) VALUES (?, ?, ?, ?, ?)
+         ON CONFLICT (device) DO UPDATE SET rev = excluded.rev, models = excluded.models,
+           envelope = excluded.envelope, sha256 = excluded.sha256`,
+      )
+      .run(device, rev, models, envelope, sha256)
+    return { device, rev, envelope, sha256 }
+  }
+
+  /** What an operator has written down, by target. */
+  list(): { target: string; models: unknown }[] {
+    return this.#database
+      .prepare<[], { target: string; models: string }>(
+        'SELECT target, models FROM assignment ORDER BY target',
+      )
+      .all()
+      .map(({ target, models }) => ({ target, models: JSON.parse(models) as unknown }))
+  }
+}

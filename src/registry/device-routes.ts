@@ -1,0 +1,108 @@
+import type { Context } from 'hono'
+import { z } from 'zod'
+import { present } from '../kit/assert.ts'
+import { DEVICE_ID } from './device-id.ts'
+import type { Devices } from './devices.ts'
+import type { Enrolment } from './enrolment.ts'
+import type { RateLimit } from './rate-limit.ts'
+import { check, readJson } from './request-body.ts'
+import type { Route } from './route.ts'
+
+const WEEK_SECONDS = 7 * 24 * 3600
+const HARDWARE_BYTES_MAX = 16 * 1024
+const EVENTS_MAX = 1000
+
+const DeviceId = z.string().regex(DEVICE_ID, `expected a name that matches ${DEVICE_ID.source}`)
+
+const NewToken = z.strictObject({
+  device: DeviceId.optional(),
+  expires_seconds: z
+    .int()
+    .min(60)
+    .max(WEEK_SECONDS)
+    .default(24 * 3600),
+})
+
+const Enrol = z.strictObject({
+  token: z.string().max(200),
+  device: DeviceId.optional(),
+  hardware: z
+    .record(z.string(), z.json())
+    .default({})
+    .refine(
+      (value) => JSON.stringify(value).length <= HARDWARE_BYTES_MAX,
+      `at most ${HARDWARE_BYTES_MAX} bytes`,
+    ),
+})
+
+export interface DeviceParts {
+  readonly devices: Devices
+  readonly enrolment: Enrolment
+  readonly enrolLimit: RateLimit
+  /** Where devices find the broker. */
+  readonly mqttUrl: () => string
+  readonly readMetadata: (name: string) => Promise<Uint8Array | undefined>
+  readonly addressOf: (request: Request) => string
+}
+
+export function deviceRoutes(parts: DeviceParts): Route[] {
+  const { devices, enrolment } = parts
+  const named = (c: Context) => c.req.param('device') ?? ''
+  return [
+    [
+      'operator',
+      'POST',
+      '/v1/tokens',
+      async (c) => {
+        const { device, expires_seconds } = await readJson(c.req.raw, NewToken)
+        const { expires, ...token } = enrolment.createToken({ device, seconds: expires_seconds })
+        return c.json({ ...token, expires: timeOf(expires) }, 201)
+      },
+    ],
+    ['anyone', 'POST', '/v1/enrol', (c) => enrol(c, parts)],
+    ['viewer', 'GET', '/v1/devices', (c) => c.json({ devices: devices.list().map(describe) })],
+    ['viewer', 'GET', '/v1/devices/:device', (c) => c.json(describe(devices.get(named(c))))],
+    ['viewer', 'GET', '/v1/devices/:device/events', (c) => answerEvents(c, devices)],
+  ]
+}
+
+async function enrol(c: Context, parts: DeviceParts): Promise<Response> {
+  // Before the token is looked at: who guesses is slowed down, whatever the guess.
+  parts.enrolLimit.take(parts.addressOf(c.req.raw))
+  const { token, device, hardware } = await readJson(c.req.raw, Enrol)
+  // What a new device starts to trust. Looked at first: a token must not be used up for nothing.
+  const root = present(await parts.readMetadata('root.json'), 'a registry has a root')
+  const credential = parts.enrolment.exchange({ token, device, hardware })
+  return c.json(
+    {
+      ...credential,
+      mqtt: { url: parts.mqttUrl(), username: credential.device },
+      root: JSON.parse(Buffer.from(root).toString()) as unknown,
+    },
+    201,
+  )
+}
+
+const Page = z.strictObject({
+  after: z.coerce.number().int().min(0).default(0),
+  count: z.coerce.number().int().min(1).max(EVENTS_MAX).default(100),
+})
+
+function answerEvents(c: Context, devices: Devices): Response {
+  const page = check(Page, { after: c.req.query('after'), count: c.req.query('count') })
+  const events = devices.events(c.req.param('device') ?? '', page)
+  return c.json({ events: events.map((event) => ({ ...event, received: timeOf(event.received) })) })
+}
+
+function describe({ isOnline, enrolled, seen, ...device }: ReturnType<Devices['get']>): object {
+  return {
+    ...device,
+    online: isOnline,
+    enrolled: timeOf(enrolled),
+    seen: seen === null ? null : timeOf(seen),
+  }
+}
+
+function timeOf(ms: number): string {
+  return new Date(ms).toISOString()
+}

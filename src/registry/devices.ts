@@ -1,0 +1,167 @@
+import type { Clock } from '../kit/clock.ts'
+import { type Database, transact } from '../kit/database.ts'
+import { EdgeError } from '../kit/errors.ts'
+import type { Random } from '../kit/random.ts'
+import { hashSecret, isSameHash } from './secrets.ts'
+
+export interface Device {
+  readonly id: string
+  readonly hardware: unknown
+  /** Milliseconds since 1970, as all times here. */
+  readonly enrolled: number
+  readonly seen: number | null
+  readonly isOnline: boolean
+  /** What it reported last, whole; null before the first report. */
+  readonly state: unknown
+}
+
+/** A fact that a device has told, with where it stands in that device's own count. */
+export interface DeviceEvent {
+  readonly sid: string
+  readonly seq: number
+  readonly body: unknown
+}
+
+export interface KeptEvent extends DeviceEvent {
+  readonly number: number
+  readonly received: number
+}
+
+const SECRET_BYTES = 32
+/** Of one device; the oldest go. */
+const EVENTS_MAX = 10_000
+
+export class Devices {
+  readonly #database: Database
+  readonly #clock: Clock
+  readonly #random: Random
+
+  constructor(parts: { database: Database; clock: Clock; random: Random }) {
+    this.#database = parts.database
+    this.#clock = parts.clock
+    this.#random = parts.random
+  }
+
+  has(id: string): boolean {
+    return this.#find(id) !== undefined
+  }
+
+  /** A new credential; one from before is worth nothing from now on. */
+  enrol(id: string, hardware: unknown): string {
+    const secret = this.#random.bytes(SECRET_BYTES).toHex()
+    transact(this.#database, () =>
+      this.#database
+        .prepare(
+          `INSERT INTO device (id, secret_sha256, hardware, enrolled) VALUES (?, ?, ?, ?)
+           ON CONFLICT (id) DO UPDATE SET secret_sha256 = excluded.secret_sha256,
+             hardware = excluded.hardware, enrolled = excluded.enrolled`,
+        )
+        .run(id, hashSecret(secret), JSON.stringify(hardware), this.#clock.now()),
+    )
+    return secret
+  }
+
+  isSecretOf(id: string, secret: string): boolean {
+    const row = this.#find(id)
+    return row !== undefined && isSameHash(row.secret_sha256, hashSecret(secret))
+  }
+
+  list(): Device[] {
+    return this.#database.prepare<[], Row>('SELECT * FROM device ORDER BY id').all().map(toDevice)
+  }
+
+  get(id: string): Device {
+    const row = this.#find(id)
+    if (row === undefined) throw new EdgeError('not_found', `Cannot find device "${id}": none is enrolled so`)
+    return toDevice(row)
+  }
+
+  #find(id: string): Row | undefined {
+    return this.#database.prepare<[string], Row>('SELECT * FROM device WHERE id = ?').get(id)
+  }
+
+  /** Life signs of any kind. */
+  markSeen(ids: readonly string[]): void {
+    if (ids.length === 0) return
+    const update = this.#database.prepare('UPDATE device SET seen = ? WHERE id = ?')
+    transact(this.#database, () => {
+      for (const id of ids) update.run(this.#clock.now(), id)
+    })
+  }
+
+  /**
+   * What a device says of itself, the last thing it said when it is gone. What is older than what is known, or a copy,
+   * changes nothing; neither does the death of one that has since been made anew.
+   */
+  keepState(id: string, state: { sid: string; seq: number; online: boolean; body: unknown }): void {
+    transact(this.#database, () =>
+      this.#database
+        .prepare(
+          `UPDATE device SET sid = @sid, state_seq = @seq, online = @online, state = iif(@online = 1, @body, state), seen = @seen
+           WHERE id = @id AND iif(sid IS @sid, state_seq < @seq, @online = 1)`,
+        )
+        .run({
+          id,
+          sid: state.sid,
+          seq: state.seq,
+          online: state.online ? 1 : 0,
+          body: JSON.stringify(state.body),
+          seen: this.#clock.now(),
+        }),
+    )
+  }
+
+  /** All of them in one transaction; a copy of one that is known changes nothing. */
+  keepEvents(events: readonly (DeviceEvent & { readonly device: string })[]): void {
+    const insert = this.#database.prepare(
+      'INSERT INTO event (device, sid, seq, received, body) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING',
+    )
+    transact(this.#database, () => {
+      for (const { device, sid, seq, body } of events) {
+        insert.run(device, sid, seq, this.#clock.now(), JSON.stringify(body))
+      }
+      for (const device of new Set(events.map((event) => event.device))) this.#dropOldest(device)
+    })
+  }
+
+  #dropOldest(id: string): void {
+    this.#database
+      .prepare(
+        `DELETE FROM event WHERE device = @id AND number <=
+           (SELECT number FROM event WHERE device = @id ORDER BY number DESC LIMIT 1 OFFSET @most)`,
+      )
+      .run({ id, most: EVENTS_MAX })
+  }
+
+  /** In the order of their arrival, after a number, so that a reader can go on where it stopped. */
+  events(id: string, range: { after: number; count: number }): KeptEvent[] {
+    this.get(id)
+    return this.#database
+      .prepare<[string, number, number], Omit<KeptEvent, 'body'> & { body: string }>(
+        `SELECT number, sid, seq, received, body FROM event WHERE device = ? AND number > ? ORDER BY number LIMIT ?`,
+      )
+      .all(id, range.after, range.count)
+      .map((row) => ({ ...row, body: JSON.parse(row.body) as unknown }))
+  }
+}
+
+interface Row {
+  readonly id: string
+  readonly secret_sha256: Uint8Array
+  readonly hardware: string
+  readonly enrolled: number
+  readonly seen: number | null
+  readonly online: number
+  readonly state: string | null
+}
+
+function toDevice(row: Row): Device {
+  return {
+    id: row.id,
+    hardware: JSON.parse(row.hardware) as unknown,
+    enrolled: row.enrolled,
+    seen: row.seen,
+    isOnline: row.online === 1,
+    state: row.state === null ? null : (JSON.parse(row.state) as unknown),
+  }
+}

@@ -1,0 +1,204 @@
+import { assert } from '../kit/assert.ts'
+import type { Clock } from '../kit/clock.ts'
+import { EdgeError, messageOf } from '../kit/errors.ts'
+import { logger } from '../kit/log.ts'
+import type { Random } from '../kit/random.ts'
+import { encodeFrame, type Frame } from '../link/frame.ts'
+import {
+  DeviceEvent,
+  DeviceState,
+  decodeMessage,
+  encodeMessage,
+  Heartbeat,
+  Request,
+  type Synced,
+} from '../link/messages.ts'
+import type { Topics } from '../link/topics.ts'
+import { type AnswerSources, answer } from './answers.ts'
+import type { Assignments, Issued } from './assignments.ts'
+import type { BrokerLine } from './broker.ts'
+import type { Devices } from './devices.ts'
+import { EventIntake } from './event-intake.ts'
+
+const LOG = logger('registry')
+
+/** Questions of one device that wait while one is answered; what comes on top is let go, and asked again. */
+const WAITING_MAX = 4
+/** Answers under way: each holds a few chunks in memory. */
+const ANSWERS_MAX = 64
+/** Life signs are written down together: one for each is more than a disk should bear. */
+const SEEN_MS = 5_000
+
+export interface ServiceParts extends Omit<AnswerSources, 'sync' | 'readAssignment'> {
+  readonly clock: Clock
+  readonly random: Random
+  readonly topics: Topics
+  readonly devices: Devices
+  readonly assignments: Assignments
+}
+
+/** The registry's side of the line: hears what devices say, answers what they ask, tells them what they should run. */
+export class MqttService {
+  /** Of this run of the registry. */
+  readonly sid: string
+  readonly #parts: ServiceParts
+  readonly #sources: AnswerSources
+  readonly #queues = new Map<string, Request[]>()
+  readonly #seen = new Set<string>()
+  readonly #events: EventIntake
+  readonly #stop = new AbortController()
+  #answering = 0
+  #line: BrokerLine | undefined
+
+  constructor(parts: ServiceParts) {
+    this.#parts = parts
+    this.sid = parts.random.bytes(8).toHex()
+    this.#events = new EventIntake({
+      devices: parts.devices,
+      acknowledge: (device, event) => this.#acknowledge(device, event),
+    })
+    this.#sources = {
+      ...parts,
+      sync: (device, rev) => this.#sync(device, rev),
+      readAssignment: (device) => parts.assignments.current(device)?.envelope,
+    }
+  }
+
+  /** From here on it speaks. Messages may have come before: what they ask is answered now. */
+  async start(line: BrokerLine): Promise<void> {
+    this.#line = line
+    void this.#noteSeen()
+    await this.announce()
+  }
+
+  async stop(): Promise<void> {
+    await this.#sayState(false).catch(() => undefined)
+    this.#stop.abort()
+    this.#events.flush()
+    this.#flushSeen()
+  }
+
+  /** Says that the registry is here, and what its metadata is: at the start, and when a broker has come back. */
+  async announce(): Promise<void> {
+    await this.#sayState(true)
+    await this.announceMetadata()
+  }
+
+  /** The timestamp as it is: another version of it says "refresh". */
+  async announceMetadata(): Promise<void> {
+    const payload = await this.#parts.readMetadata('timestamp.json')
+    if (payload !== undefined) await this.#publish(this.#parts.topics.registryMeta, payload, { retain: true })
+  }
+
+  /** Only a pointer: what is wanted is fetched, and believed for its signature. */
+  async announceDesired(issued: readonly Pick<Issued, 'device' | 'rev' | 'sha256'>[]): Promise<void> {
+    for (const { device, rev, sha256 } of issued) {
+      await this.#publish(this.#parts.topics.down(device, 'desired'), encodeMessage({ rev, sha256 }), {
+        retain: true,
+      })
+    }
+  }
+
+  /** Never throws: what a device says is its business, and a broken message must not stop the others. */
+  take(topic: string, payload: Uint8Array): void {
+    const from = this.#parts.topics.parseUp(topic)
+    if (from === undefined) return
+    const { device, kind } = from
+    try {
+      // Behind another broker somebody may speak whom that broker knows and we do not.
+      if (!this.#parts.devices.has(device)) throw new EdgeError('not_found', 'no such device is enrolled')
+      this.#seen.add(device)
+      if (kind === 'req') this.#takeRequest(device, decodeMessage(Request, payload))
+      else if (kind === 'ev') this.#events.take(device, decodeMessage(DeviceEvent, payload))
+      else if (kind === 'state') {
+        const state = decodeMessage(DeviceState, payload)
+        this.#parts.devices.keepState(device, { ...state, body: state })
+      } else if (kind === 'hb') decodeMessage(Heartbeat, payload)
+    } catch (error) {
+      if (error instanceof EdgeError)
+        LOG.warn('registry.message_refused', { device, kind, reason: error.message })
+      else LOG.error('registry.message_failed', { device, kind, reason: messageOf(error) })
+    }
+  }
+
+  #acknowledge(device: string, { sid, seq }: DeviceEvent): void {
+    const frame = {
+      kind: 'ack',
+      isZstd: false,
+      request: 0,
+      item: seq,
+      part: 0,
+      parts: 1,
+      bytes: Buffer.from(sid),
+    } as const
+    this.#send(device, frame).catch((error: unknown) => this.#complain(device, error))
+  }
+
+  #takeRequest(device: string, request: Request): void {
+    const queue = this.#queues.get(device)
+    if (queue !== undefined) {
+      if (queue.length >= WAITING_MAX)
+        throw new EdgeError('queue_full', `${queue.length} questions of it wait, at most ${WAITING_MAX}`)
+      queue.push(request)
+      return
+    }
+    if (this.#answering >= ANSWERS_MAX)
+      throw new EdgeError('queue_full', `${ANSWERS_MAX} answers are under way`)
+    this.#answering += 1
+    this.#queues.set(device, [request])
+    void this.#answerAll(device).finally(() => {
+      this.#answering -= 1
+      this.#queues.delete(device)
+    })
+  }
+
+  /** One after the other: two answers at once would only be in each other's way. */
+  async #answerAll(device: string): Promise<void> {
+    const queue = this.#queues.get(device) ?? []
+    while (queue[0] !== undefined && !this.#stop.signal.aborted) {
+      try {
+        for await (const frame of answer(device, queue[0], this.#sources)) await this.#send(device, frame)
+      } catch (error) {
+        this.#complain(device, error)
+      }
+      queue.shift()
+    }
+  }
+
+  #complain(device: string, error: unknown): void {
+    LOG.warn('registry.answer_failed', { device, reason: messageOf(error) })
+  }
+
+  #sync(device: string, rev: number): Synced {
+    const { assignments, clock } = this.#parts
+    const issued = assignments.catchUp(device, rev)
+    const desired = issued === undefined ? null : { rev: issued.rev, sha256: issued.sha256 }
+    return { sid: this.sid, desired, time_ms: clock.now() }
+  }
+
+  async #send(device: string, frame: Frame): Promise<void> {
+    await this.#publish(this.#parts.topics.down(device, 'rsp'), encodeFrame(frame), { qos: 0 })
+  }
+
+  async #sayState(online: boolean): Promise<void> {
+    const state = { online, ts: this.#parts.clock.now(), sid: this.sid, pv: [1] }
+    await this.#publish(this.#parts.topics.registryState, encodeMessage(state), { retain: true })
+  }
+
+  async #publish(topic: string, payload: Uint8Array, how: { qos?: 0 | 1; retain?: boolean }): Promise<void> {
+    assert(this.#line !== undefined, 'the service speaks only after it has been started')
+    await this.#line.publish({ topic, payload, qos: how.qos ?? 1, retain: how.retain ?? false })
+  }
+
+  async #noteSeen(): Promise<void> {
+    while (!this.#stop.signal.aborted) {
+      await this.#parts.clock.sleep(SEEN_MS, this.#stop.signal)
+      this.#flushSeen()
+    }
+  }
+
+  #flushSeen(): void {
+    this.#parts.devices.markSeen([...this.#seen])
+    this.#seen.clear()
+  }
+}

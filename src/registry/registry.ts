@@ -1,0 +1,85 @@
+import { join } from 'node:path'
+import type { Clock } from '../kit/clock.ts'
+import { type Database, transact } from '../kit/database.ts'
+import { writeDurably } from '../kit/durable-file.ts'
+import type { Random } from '../kit/random.ts'
+import { MetadataFolder } from '../trust/metadata-files.ts'
+import { DEFAULT_EXPIRY, TufRepository } from '../trust/repository.ts'
+import { ApiKeys } from './api-keys.ts'
+import { Assignments } from './assignments.ts'
+import { Devices } from './devices.ts'
+import { Director } from './director.ts'
+import { Enrolment } from './enrolment.ts'
+import { Objects } from './objects.ts'
+import { readKeys } from './online-keys.ts'
+import { Packs } from './packs.ts'
+import { Published } from './published.ts'
+import { migrate } from './schema.ts'
+
+export interface RegistrySources {
+  /** Packs, objects, metadata and the registry's own keys are below it. */
+  readonly folder: string
+  readonly database: Database
+  readonly clock: Clock
+  readonly random: Random
+}
+
+/** What the registry keeps, opened in the order in which the parts need each other. */
+export interface Registry {
+  readonly keys: ApiKeys
+  readonly devices: Devices
+  readonly enrolment: Enrolment
+  readonly packs: Packs
+  readonly objects: Objects
+  readonly repository: TufRepository
+  readonly published: Published
+  readonly director: Director
+  readonly assignments: Assignments
+}
+
+export async function openRegistry(sources: RegistrySources): Promise<Registry> {
+  const { folder, database, clock } = sources
+  transact(database, () => migrate(database))
+  const devices = new Devices(sources)
+  const packs = await Packs.open(join(folder, 'packs'), sources)
+  const objects = await Objects.open(join(folder, 'objects'), { packs })
+  const repository = openRepository(folder, { clock, objects })
+  const director = new Director(repository)
+  return {
+    keys: new ApiKeys(sources),
+    devices,
+    enrolment: new Enrolment({ ...sources, devices }),
+    packs,
+    objects,
+    repository,
+    published: new Published({ repository, objects, packs }),
+    director,
+    assignments: new Assignments({ database, clock, sign: (payload) => director.signAssignment(payload) }),
+  }
+}
+
+function openRepository(
+  folder: string,
+  { clock, objects }: { clock: Clock; objects: Objects },
+): TufRepository {
+  return new TufRepository({
+    files: new MetadataFolder(join(folder, 'tuf')),
+    readKeys: () => readKeys(join(folder, 'keys')),
+    readObject: (sha256) => objects.read(sha256),
+    clock,
+    expiry: DEFAULT_EXPIRY,
+  })
+}
+
+/**
+ * Where there is no key at all, the first admin's lies in a file that only its owner can read. The file is written
+ * first: a power cut in between leaves a file that opens nothing, and the next start writes it again.
+ */
+export async function makeFirstKey(keys: ApiKeys, folder: string): Promise<string | undefined> {
+  if (keys.list().length > 0) return undefined
+  const path = join(folder, 'admin.key')
+  const pending = keys.prepare({ name: 'first', role: 'admin' })
+  await writeDurably(path, Buffer.from(`${pending.text}\n`), 0o600)
+  pending.keep()
+  return path
+}

@@ -1,0 +1,99 @@
+import { EdgeError } from '../kit/errors.ts'
+
+/** What the registry knows, as SQL. Each entry brings the schema one step on; entries are added, never changed. */
+const STEPS: readonly string[] = [
+  `
+  CREATE TABLE api_key (
+    id TEXT PRIMARY KEY,
+    name TEXT NOT NULL,
+    role TEXT NOT NULL,
+    secret_sha256 BLOB NOT NULL,
+    created INTEGER NOT NULL,
+    revoked INTEGER
+  ) STRICT;
+
+  CREATE TABLE enrolment_token (
+    id TEXT PRIMARY KEY,
+    secret_sha256 BLOB NOT NULL,
+    -- Bound to one device, which it may enrol again; without one it makes a new device.
+    device TEXT,
+    created INTEGER NOT NULL,
+    expires INTEGER NOT NULL,
+    used INTEGER
+  ) STRICT;
+
+  CREATE TABLE device (
+    id TEXT PRIMARY KEY,
+    secret_sha256 BLOB NOT NULL,
+    hardware TEXT NOT NULL,
+    enrolled INTEGER NOT NULL,
+    seen INTEGER,
+    online INTEGER NOT NULL DEFAULT 0,
+    -- The session that reported last, and what it reported.
+    sid TEXT,
+    state TEXT,
+    state_seq INTEGER NOT NULL DEFAULT -1
+  ) STRICT;
+
+  -- A device-originated fact, once, however often it was sent.
+  CREATE TABLE event (
+    number INTEGER PRIMARY KEY AUTOINCREMENT,
+    device TEXT NOT NULL REFERENCES device (id),
+    sid TEXT NOT NULL,
+    seq INTEGER NOT NULL,
+    received INTEGER NOT NULL,
+    body TEXT NOT NULL,
+    UNIQUE (device, sid, seq)
+  ) STRICT;
+
+  CREATE TABLE pack (
+    sha256 TEXT PRIMARY KEY,
+    bytes INTEGER NOT NULL,
+    created INTEGER NOT NULL
+  ) STRICT;
+
+  -- Where the stored form of a chunk lies; the first pack that brought it counts.
+  CREATE TABLE chunk (
+    sha256 TEXT PRIMARY KEY,
+    pack TEXT NOT NULL REFERENCES pack (sha256),
+    offset INTEGER NOT NULL,
+    stored_bytes INTEGER NOT NULL,
+    encoding TEXT NOT NULL
+  ) STRICT, WITHOUT ROWID;
+
+  -- What an operator wants: for one device, or for 'all' that have no assignment of their own.
+  CREATE TABLE assignment (
+    target TEXT PRIMARY KEY,
+    models TEXT NOT NULL,
+    written INTEGER NOT NULL
+  ) STRICT;
+
+  -- What was signed for a device last. Its rev never goes back.
+  CREATE TABLE issued (
+    device TEXT PRIMARY KEY REFERENCES device (id),
+    rev INTEGER NOT NULL,
+    models TEXT NOT NULL,
+    envelope BLOB NOT NULL,
+    sha256 TEXT NOT NULL
+  ) STRICT;
+  `,
+]
+
+/** As far as this module needs one. */
+interface Migratable {
+  pragma(text: string, options: { simple: true }): unknown
+  exec(sql: string): unknown
+}
+
+/** Brings the database to this program's schema, within the caller's transaction. A newer one is refused. */
+export function migrate(database: Migratable): void {
+  const version = Number(database.pragma('user_version', { simple: true }))
+  if (version > STEPS.length) {
+    throw new EdgeError(
+      'storage_failed',
+      `Cannot use the registry's database: its schema is version ${version}, this program knows ${STEPS.length}; run the newer program`,
+    )
+  }
+  for (const step of STEPS.slice(version)) database.exec(step)
+  database.exec(`PRAGMA user_version = ${STEPS.length}`)
+}
