@@ -132,6 +132,16 @@ describe('giving up', () => {
     expect(book.size).toBe(0)
   })
 
+  test('one that has been ended leaves alone the one that has begun under its key since', () => {
+    const book = createBook(2)
+    const first = book.admit(start('a')) as Sequence<Request, string>
+    book.admit(end('a'))
+    book.admit(start('a'))
+    book.cancel(first)
+    expect(book.isOpen('a')).toBe(true)
+    expect(book.admit(request('a'))).toBeDefined()
+  })
+
   test('one that waits for a slot leaves no trace', () => {
     const book = createBook(1)
     book.admit(start('a'))

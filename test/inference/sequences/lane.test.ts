@@ -360,6 +360,24 @@ describe('states of open shapes', () => {
     await lane.close()
   })
 
+  test('share a run only with their like', async () => {
+    const lane = await openLane(zoo.recorder(), recording(), { scheduling: { queueDelayMsMax: 2 } })
+    await ask(lane, 1, part(1n, START))
+    await ask(lane, 2, part(1n))
+    await Promise.all([ask(lane, 5, part(2n, START)), ask(lane, 7, part(3n, START))])
+    const answers = await Promise.all([
+      ask(lane, 3, part(1n)),
+      ask(lane, 6, part(2n)),
+      ask(lane, 8, part(3n)),
+    ])
+    expect(answers.map(({ OUTPUT0 }) => OUTPUT0)).toEqual([
+      [0, 1, 2, 3],
+      [0, 5, 6],
+      [0, 7, 8],
+    ])
+    await lane.close()
+  })
+
   test('begin as they are told to', async () => {
     const bytes = new Uint8Array(Int32Array.of(7, 8).buffer)
     const initial = { name: '', datatype: 'INT32', dims: [2], file: 'x', bytes }
