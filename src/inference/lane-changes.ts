@@ -1,21 +1,13 @@
-import { EdgeError, messageOf } from '../kit/errors.ts'
+import { messageOf } from '../kit/errors.ts'
 import { type Logger, logger } from '../kit/log.ts'
 import type { Lane } from './lane.ts'
+import { LaneRoom, type MemoryBounds } from './lane-room.ts'
 import type { LaneStatus, LaneTable } from './lane-table.ts'
 import type { LifeCounts } from './life.ts'
 import { type LanePlan, type Opening, openLane } from './open-lane.ts'
-import { makeRoom, type Resident } from './room.ts'
 import type { DrainingLanes } from './sequences/draining.ts'
 import { chooseSwap, type SwapWay } from './swap.ts'
 import { Turns } from './turns.ts'
-
-/** How much memory there is for lanes. */
-export interface MemoryBounds {
-  /** Of all lanes together; 0 is no bound. */
-  readonly bytesMax: number
-  /** What the system could still give; infinite where it does not say. */
-  readonly availableBytes: () => Promise<number>
-}
 
 interface Parts {
   readonly opening: Opening
@@ -37,26 +29,24 @@ export interface Swap {
 
 const NO_SWAP: Swap = { replaces: [], labels: {} }
 
-/** What has just been loaded serves at least this long, or as long as loading it took, before it makes room again. */
-const TURN_MS_MIN = 100
-const TURN_MS_MAX = 2000
 /** After a load for a request has failed, requests do not try it again for so long. */
 const RETRY_MS = 5000
 const NO_ROOM_TURN = ''
 
-/** Brings lanes in and out. What is decided is in room.ts and swap.ts; here it is done. */
+/** Brings lanes in and out. What is decided is in room.ts and swap.ts; here and in lane-room.ts it is done. */
 export class LaneChanges {
   readonly #parts: Parts
   readonly #turns = new Turns()
   readonly #plans = new Map<string, LanePlan>()
   /** When a load for a request failed, by "model/version". */
   readonly #failedMs = new Map<string, number>()
-  /** Lanes on their way out: their memory is not free before they are gone. */
-  readonly #leaving = new Set<Promise<void>>()
+  readonly #room: LaneRoom
   readonly #log: Logger = logger('inference')
 
   constructor(parts: Parts) {
     this.#parts = parts
+    const { clock } = parts.opening
+    this.#room = new LaneRoom({ ...parts, clock, lifeOf: (id) => this.#plans.get(id)?.life })
   }
 
   load(plan: LanePlan, swap: Swap = NO_SWAP): Promise<LaneStatus> {
@@ -64,9 +54,8 @@ export class LaneChanges {
     return this.#turns.take(id, async () => {
       this.#failedMs.delete(id)
       // Where memory is bounded one load at a time: what one makes room for must not be taken by another.
-      const isBounded = this.#parts.memory.bytesMax > 0
       const load = () => this.#load(plan, swap)
-      return await (isBounded ? this.#turns.take(NO_ROOM_TURN, load) : load())
+      return await (this.#room.isBounded ? this.#turns.take(NO_ROOM_TURN, load) : load())
     })
   }
 
@@ -84,7 +73,7 @@ export class LaneChanges {
     this.#plans.delete(idOf(status))
     this.#parts.table.set(status, lane)
     this.#parts.onChange(status.model)
-    if (before !== undefined && before !== lane) void this.#letGo(before)
+    if (before !== undefined && before !== lane) void this.#room.letGo(before)
   }
 
   /** Makes a version known that the first request for it loads. */
@@ -136,7 +125,7 @@ export class LaneChanges {
       this.#forgetDrained(drained, plan, labels)
       this.#plans.set(idOf(plan), plan)
       onChange(model)
-      if (before !== undefined) await this.#letGo(before)
+      if (before !== undefined) await this.#room.letGo(before)
     } catch (error) {
       counts.loadsFailed += 1
       await this.#recover(plan, drained, messageOf(error))
@@ -152,15 +141,13 @@ export class LaneChanges {
   }
 
   async #chooseWay(plan: LanePlan, of: { replaced: readonly Lane[]; bytes: number }): Promise<SwapWay> {
-    const { bytesMax, availableBytes } = this.#parts.memory
-    const used = this.#parts.table.lanes().reduce((sum, { memory }) => sum + memory.bytes, 0)
     const { way, why } = chooseSwap({
       policy: plan.life.swap,
       bytes: of.bytes,
       fileBytes: plan.fileBytes,
-      budgetFreeBytes: bytesMax === 0 ? Number.POSITIVE_INFINITY : bytesMax - used,
-      availableBytes: await availableBytes(),
-      mayDrain: of.replaced.every((lane) => !this.#isHeld(lane)),
+      budgetFreeBytes: this.#room.freeBytes,
+      availableBytes: await this.#room.availableBytes(),
+      mayDrain: of.replaced.every((lane) => !this.#room.isHeld(lane)),
     })
     const replaces = of.replaced.map(({ version }) => version)
     this.#log.info('inference.swap_chosen', { model: plan.model, version: plan.version, replaces, way, why })
@@ -180,7 +167,7 @@ export class LaneChanges {
       undefined,
       'coming',
     )
-    await Promise.all(replaced.map((lane) => this.#close(lane)))
+    await Promise.all(replaced.map((lane) => this.#room.close(lane)))
     return replaced
   }
 
@@ -197,69 +184,15 @@ export class LaneChanges {
         table.set({ model, version, state: 'LOADING', reason }, undefined, prospect)
     }
     onStep('loading')
-    await this.#makeRoom(plan, of.bytes, of.kept)
+    await this.#room.make(plan, of.bytes, of.kept)
     const lane = await openLane(plan, opening, onStep)
     try {
-      await this.#makeRoom(plan, lane.memory.bytes, of.kept)
+      await this.#room.make(plan, lane.memory.bytes, of.kept)
       return lane
     } catch (error) {
-      await this.#close(lane)
+      await this.#room.close(lane)
       throw error
     }
-  }
-
-  async #makeRoom(plan: LanePlan, bytes: number, kept: readonly Lane[]): Promise<void> {
-    const { memory, opening } = this.#parts
-    for (;;) {
-      if (memory.bytesMax > 0) await Promise.all(this.#leaving)
-      const verdict = makeRoom(
-        { bytes, bytesMax: memory.bytesMax },
-        this.#residents(kept),
-        opening.clock.elapsed(),
-      )
-      if ('refuse' in verdict) {
-        throw new EdgeError('model_unavailable', `Cannot load "${idOf(plan)}": ${verdict.refuse}`)
-      }
-      if ('waitMs' in verdict) await opening.clock.sleep(Math.ceil(verdict.waitMs))
-      else if (verdict.evict.length === 0) return
-      else for (const id of verdict.evict) this.#evict(id, { by: idOf(plan), bytes })
-    }
-  }
-
-  #residents(kept: readonly Lane[]): Resident[] {
-    return this.#parts.table.lanes().map((lane) => {
-      const isPinned = this.#plans.get(lane.id)?.life.isPinned === true
-      return {
-        id: lane.id,
-        bytes: lane.memory.bytes,
-        lastUsedMs: lane.lastUsedMs,
-        turnEndsMs: lane.readyMs + Math.min(TURN_MS_MAX, Math.max(TURN_MS_MIN, lane.loadMs)),
-        isPinned: isPinned || this.#isHeld(lane) || kept.includes(lane),
-      }
-    })
-  }
-
-  /** What could not be loaded again, or goes on with what only it remembers. */
-  #isHeld(lane: Lane): boolean {
-    return this.#plans.get(lane.id)?.life.isTransient !== false || (lane.sequences?.size ?? 0) > 0
-  }
-
-  /** It takes no more requests from here on; its memory is free when those it has are answered. */
-  #evict(id: string, { by, bytes }: { by: string; bytes: number }): void {
-    const { table, counts, memory } = this.#parts
-    const lane = table.lanes().find((other) => other.id === id)
-    if (lane === undefined) return
-    const { model, version } = lane
-    const reason = `evicted: "${by}" needed ${bytes} of ${memory.bytesMax} bytes (models.memory_bytes_max)`
-    const isOnDemand = this.#plans.get(id)?.life.isOnDemand === true
-    table.set(
-      { model, version, state: 'UNAVAILABLE', reason },
-      undefined,
-      isOnDemand ? 'on_demand' : undefined,
-    )
-    counts.evictions += 1
-    this.#log.warn('inference.lane_evicted', { model, version, reason, bytes: lane.memory.bytes })
-    void this.#close(lane)
   }
 
   #forgetDrained(drained: readonly Lane[], by: LanePlan, labels: Swap['labels']): void {
@@ -336,31 +269,9 @@ export class LaneChanges {
     table.set({ model, version, state: 'UNLOADING', reason: 'unloading' }, undefined)
     onChange(model)
     // Where no other version is left nobody finds the way to a sequence in progress: it ends with its lane.
-    await (table.versions(model).length > 0 ? this.#letGo(lane) : this.#close(lane))
+    await (table.versions(model).length > 0 ? this.#room.letGo(lane) : this.#room.close(lane))
     table.set({ model, version, state: 'UNAVAILABLE', reason: 'unloaded' }, undefined)
     this.#log.info('inference.lane_unloaded', { model, version })
-  }
-
-  /** Closes a lane, whatever sequences are open in it. */
-  async #close(lane: Lane): Promise<void> {
-    await this.#leave(lane.close())
-  }
-
-  /** The same, but sequences go on in it for a while; this does not wait for them. */
-  async #letGo(lane: Lane): Promise<void> {
-    const { draining } = this.#parts
-    const isClosed = draining.letGo(lane)
-    void this.#leave(isClosed.then(() => draining.gone(lane)))
-    await isClosed
-  }
-
-  async #leave(gone: Promise<void>): Promise<void> {
-    this.#leaving.add(gone)
-    try {
-      await gone
-    } finally {
-      this.#leaving.delete(gone)
-    }
   }
 }
 
