@@ -1,41 +1,16 @@
-import { Command, CommanderError, InvalidArgumentError, Option } from 'commander'
+import { Command, CommanderError, Option } from 'commander'
 import { BUILD } from './app/build-info.ts'
 import { EXIT, exitCodeOf } from './app/exit-codes.ts'
+import { addBundles } from './commands/bundles.ts'
+import { addKeys } from './commands/keys.ts'
+import { addModels } from './commands/models.ts'
+import { collect, integerIn, OPTIONS, print, share } from './commands/options.ts'
+import { addTuf } from './commands/tuf.ts'
 import { readEnvironment } from './config/environment.ts'
 import { armCrashPoints } from './kit/crash-point.ts'
 import { EdgeError } from './kit/errors.ts'
 
 /** Arguments to a command. What a command needs is imported when it runs, so that `limpet version` is quick. */
-
-const print = (line: string): void => void process.stdout.write(`${line}\n`)
-
-function integerIn(least: number, most: number) {
-  return (text: string): number => {
-    const value = /^\d+$/.test(text) ? Number(text) : Number.NaN
-    if (value >= least && value <= most) return value
-    throw new InvalidArgumentError(`expected an integer from ${least} to ${most}`)
-  }
-}
-
-function share(text: string): number {
-  const value = /^[0-9]*[.]?[0-9]+(e-?[0-9]+)?$/.test(text) ? Number(text) : Number.NaN
-  if (value >= 0 && value <= 1000) return value
-  throw new InvalidArgumentError('expected a number from 0 to 1000')
-}
-
-const collect = (value: string, before: string[]): string[] => [...before, value]
-
-const OPTIONS = {
-  models: () => new Option('--models <dir>', 'model repository: NAME/VERSION/model.onnx').default('models'),
-  host: () => new Option('--host <address>', 'address to listen on (default: http.host, 127.0.0.1)'),
-  port: () =>
-    new Option('--port <number>', 'port to listen on, 0 for any (default: http.port, 8000)').argParser(
-      integerIn(0, 65_535),
-    ),
-  config: () => new Option('--config <file>', 'settings in TOML (default: LIMPET_CONFIG)'),
-  state: () => new Option('--state <dir>', 'folder that outlives a restart (default: LIMPET_STATE)'),
-  json: () => new Option('--json', 'print JSON for a script'),
-}
 
 function createProgram(): Command {
   const program = new Command('limpet')
@@ -46,6 +21,8 @@ function createProgram(): Command {
   addServing(program)
   addLooking(program)
   addKeys(program)
+  addModels(program)
+  addBundles(program)
   addTuf(program)
   addDevice(program)
   addRegistry(program)
@@ -121,88 +98,6 @@ function addLooking(program: Command): void {
       const { version, commit } = BUILD
       print(json ? JSON.stringify({ version, commit }) : `limpet ${version} (${commit})`)
     })
-}
-
-function addKeys(program: Command): void {
-  const keys = program.command('keys').description('make and change the keys that say what may run')
-  const passphraseFile = () =>
-    new Option('--passphrase-file <file>', "its first line encrypts the offline and publishers' keys")
-  keys
-    .command('init')
-    .description(
-      'make all keys and the first signed metadata of a fleet, and say what is to be done with them',
-    )
-    .requiredOption('--out <dir>', 'a new folder for them')
-    .option('--family <name>', 'a model family with a publisher of its own; may be repeated', collect, [])
-    .addOption(new Option('--root-keys <number>').default(3).argParser(integerIn(1, 16)))
-    .addOption(
-      new Option('--root-threshold <number>', 'so many root keys have to sign')
-        .default(2)
-        .argParser(integerIn(1, 16)),
-    )
-    .addOption(passphraseFile())
-    .action(async (options) => {
-      const { runKeysInit } = await import('./app/keys.ts')
-      await runKeysInit(options, print)
-    })
-
-  const changing = (name: string, description: string) =>
-    keys
-      .command(name)
-      .description(description)
-      .requiredOption('--dir <dir>', 'the folder that "keys init" made')
-      .option('--key <file>', 'a key that is not in the folder; may be repeated', collect, [])
-      .addOption(passphraseFile())
-      .option('--registry <url>', 'a registry that runs (default: the registry folder within DIR)')
-      .option('--api-key-file <file>', "its first line is the registry's key for an operator or publisher")
-
-  changing('rotate', 'another key for a role: root, targets, snapshot, timestamp, director, or a family')
-    .argument('<role>')
-    .action(async (what, options) => {
-      const { runKeyChange } = await import('./app/keys.ts')
-      await runKeyChange({ do: 'rotate', what }, options, print)
-    })
-  changing('renew', 'sign a role anew, for longer: root, targets, or a family')
-    .argument('<role>')
-    .action(async (what, options) => {
-      const { runKeyChange } = await import('./app/keys.ts')
-      await runKeyChange({ do: 'renew', what }, options, print)
-    })
-  changing('add-publisher', 'a model family with a key of its own')
-    .argument('<family>')
-    .action(async (family, options) => {
-      const { runKeyChange } = await import('./app/keys.ts')
-      await runKeyChange({ do: 'add-publisher', family }, options, print)
-    })
-  changing('sign-root', 'add the signatures of the root keys at hand to a root that waits for them').action(
-    async (options) => {
-      const { runKeyChange } = await import('./app/keys.ts')
-      await runKeyChange({ do: 'sign-root' }, options, print)
-    },
-  )
-}
-
-/** The command line that tuf-conformance wants of a client: options first. Not for people, so it is not listed. */
-function addTuf(program: Command): void {
-  const tuf = program
-    .command('tuf', { hidden: true })
-    .requiredOption('--metadata-dir <dir>')
-    .option('--metadata-url <url>')
-    .option('--target-name <path>')
-    .option('--target-base-url <url>')
-    .option('--target-dir <dir>')
-  tuf.command('init <root>').action(async (root) => {
-    const { runTufInit } = await import('./app/tuf.ts')
-    await runTufInit(root, tuf.opts())
-  })
-  tuf.command('refresh').action(async () => {
-    const { runTufRefresh } = await import('./app/tuf.ts')
-    await runTufRefresh(tuf.opts())
-  })
-  tuf.command('download').action(async () => {
-    const { runTufDownload } = await import('./app/tuf.ts')
-    await runTufDownload(tuf.opts())
-  })
 }
 
 /** What a device does to keep its models in step with the registry, and what a person there may want to know. */

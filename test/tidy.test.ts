@@ -8,6 +8,7 @@ const SRC = join(import.meta.dir, '../src')
 /** Folder → folders it may import. Everyone may import `kit`; `app` and `main` may import everything. */
 const ARROWS: Readonly<Record<string, readonly string[]>> = {
   kit: [],
+  commands: ['app'],
   config: [],
   runtime: [],
   client: ['config'],
@@ -16,7 +17,8 @@ const ARROWS: Readonly<Record<string, readonly string[]>> = {
   http: ['inference', 'store', 'health', 'runtime'],
   store: ['trust'],
   trust: [],
-  publisher: ['trust', 'store'],
+  publisher: ['trust', 'store', 'bundle'],
+  bundle: ['trust', 'store'],
   ota: ['trust', 'store'],
   link: [],
   registry: ['trust', 'store', 'link'],
@@ -30,7 +32,7 @@ const OWNERS: Readonly<Record<string, readonly string[]>> = {
   aedes: ['registry'],
   'better-sqlite3': ['kit'],
   'smol-toml': ['config'],
-  commander: ['main.ts'],
+  commander: ['main.ts', 'commands'],
   pino: ['kit'],
   croner: ['ota'],
   'tuf-js': ['trust'],

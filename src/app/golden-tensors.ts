@@ -29,6 +29,12 @@ export async function readGolden(folder: string): Promise<RunnableSample[]> {
   return parseGolden({ inputs, outputs }).map(toRunnable)
 }
 
+/** The inputs alone, for whoever is to make the answers. */
+export async function readGoldenInputs(folder: string): Promise<(readonly Tensor[])[]> {
+  const inputs = await readBounded(join(folder, GOLDEN_FILES.inputs))
+  return parseGolden({ inputs, outputs: inputs }).map((sample) => sample.inputs.map(toTensor))
+}
+
 async function readBounded(path: string): Promise<string> {
   const file = await stat(path).catch((cause: unknown) => {
     throw new EdgeError('model_invalid', `Cannot read the golden samples: ${messageOf(cause)}`, { cause })

@@ -1,9 +1,14 @@
+import { readFile } from 'node:fs/promises'
+import { join } from 'node:path'
 import { systemClock } from '../kit/clock.ts'
+import { EdgeError, messageOf } from '../kit/errors.ts'
 import { initKeys } from '../publisher/ceremony.ts'
 import { KeyChanges } from '../publisher/key-changes.ts'
 import { KeyFolder, readSecretFile } from '../publisher/key-folder.ts'
 import { RegistryClient } from '../publisher/registry-client.ts'
 import { localRepository, remoteRepository } from '../publisher/repository-port.ts'
+import { TrustedReader } from '../publisher/trusted-reader.ts'
+import { MetadataFolder } from '../trust/metadata-files.ts'
 
 type Print = (line: string) => void
 
@@ -55,7 +60,19 @@ export async function runKeyChange(
       : remoteRepository(
           new RegistryClient({ url: options.registry, apiKey: await readSecretFile(options.apiKeyFile) }),
         )
-  const changes = new KeyChanges({ folder, repository, clock: systemClock, keyFiles: options.key, print })
+  const trusted = new TrustedReader({
+    read: (name) => repository.read(name),
+    files: new MetadataFolder(join(options.dir, 'trusted')),
+    firstRoot: await readRootFile(join(options.dir, 'root.json')),
+  })
+  const changes = new KeyChanges({
+    folder,
+    repository,
+    trusted,
+    clock: systemClock,
+    keyFiles: options.key,
+    print,
+  })
   switch (change.do) {
     case 'rotate':
       return await changes.rotate(change.what)
@@ -65,5 +82,19 @@ export async function runKeyChange(
       return await changes.addPublisher(change.family)
     case 'sign-root':
       return await changes.signRoot()
+  }
+}
+
+async function readRootFile(path: string): Promise<Uint8Array> {
+  try {
+    return new Uint8Array(await readFile(path))
+  } catch (cause) {
+    throw new EdgeError(
+      'config_invalid',
+      `Cannot read "${path}": ${messageOf(cause)}; "limpet keys init" makes it`,
+      {
+        cause,
+      },
+    )
   }
 }

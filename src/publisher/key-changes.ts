@@ -9,7 +9,8 @@ import { type RootProgress, rekeyRoot, renewRoot, signRootDraft } from '../trust
 import type { RootFields, TargetsFields } from '../trust/sign-metadata.ts'
 import { delegateFamily, nameDirector, signNextTargets } from '../trust/targets-change.ts'
 import type { KeyFolder } from './key-folder.ts'
-import { type RepositoryPort, readNewest } from './repository-port.ts'
+import type { RepositoryPort } from './repository-port.ts'
+import type { TrustedReader } from './trusted-reader.ts'
 
 const DRAFT = 'root-draft.json'
 
@@ -17,6 +18,7 @@ const DRAFT = 'root-draft.json'
 export class KeyChanges {
   readonly #folder: KeyFolder
   readonly #repository: RepositoryPort
+  readonly #trusted: TrustedReader
   readonly #clock: Clock
   /** Key files beside those in the folder. */
   readonly #keyFiles: readonly string[]
@@ -25,12 +27,14 @@ export class KeyChanges {
   constructor(parts: {
     folder: KeyFolder
     repository: RepositoryPort
+    trusted: TrustedReader
     clock: Clock
     keyFiles: readonly string[]
     print: (line: string) => void
   }) {
     this.#folder = parts.folder
     this.#repository = parts.repository
+    this.#trusted = parts.trusted
     this.#clock = parts.clock
     this.#keyFiles = parts.keyFiles
     this.#print = parts.print
@@ -167,7 +171,7 @@ export class KeyChanges {
   }
 
   async #root(): Promise<RootFields> {
-    const bytes = await readNewest(this.#repository, 'root')
+    const bytes = await this.#trusted.newest('root')
     if (bytes === undefined)
       throw new EdgeError(
         'input_invalid',
@@ -177,7 +181,7 @@ export class KeyChanges {
   }
 
   async #newest(role: string): Promise<TargetsFields> {
-    const bytes = await readNewest(this.#repository, role)
+    const bytes = await this.#trusted.newest(role)
     return bytes === undefined ? NO_TARGETS : readTargets(bytes)
   }
 

@@ -52,8 +52,12 @@ export class KeyFolder {
   }
 
   async #read(file: string): Promise<SigningKey> {
-    return readSigningKey(await readSmallFile(file), { name: basename(file), passphrase: this.#passphrase })
+    return await readKeyFile(file, this.#passphrase)
   }
+}
+
+export async function readKeyFile(file: string, passphrase: string | undefined): Promise<SigningKey> {
+  return readSigningKey(await readSmallFile(file), { name: basename(file), passphrase })
 }
 
 /** The first line of a file, for `--passphrase-file` and `--api-key-file`: no secret stands on a command line. */

@@ -1,5 +1,7 @@
 import { createHash } from 'node:crypto'
+import { z } from 'zod'
 import { EdgeError, messageOf } from '../kit/errors.ts'
+import { CHUNK_BYTES_MAX } from '../store/chunks/limits.ts'
 import { REFUSALS, type RefusalReason, TrustRefusal } from '../trust/refusal.ts'
 
 export interface RegistryAccess {
@@ -8,8 +10,23 @@ export interface RegistryAccess {
   readonly apiKey: string | undefined
 }
 
-const REQUEST_MS = 60_000
-const ANSWER_BYTES_MAX = 4 * 1024 * 1024
+/** Enough for a pack on a line of 200 kbit/s. */
+const REQUEST_MS = 600_000
+const ANSWER_BYTES_MAX = 64 * 1024 * 1024
+
+const ASSIGNMENT_BYTES_MAX = 512 * 1024
+
+const Sha256 = z.string().regex(/^[0-9a-f]{64}$/)
+const Missing = z.object({ missing: z.array(Sha256) })
+const Place = z.object({
+  pack: Sha256,
+  offset: z.int().min(0),
+  stored_bytes: z.int().min(1).max(CHUNK_BYTES_MAX),
+  encoding: z.enum(['plain', 'zstd']),
+})
+const Places = z.object({ places: z.array(Place.nullable()) })
+
+export type Place = z.infer<typeof Place>
 
 /** The registry's HTTP API, as far as publishing needs it. */
 export class RegistryClient {
@@ -25,6 +42,11 @@ export class RegistryClient {
     }
     this.#base = new URL(url.endsWith('/') ? url : `${url}/`)
     this.#apiKey = apiKey
+  }
+
+  /** Stands for the registry: scheme, host, port and path. */
+  get origin(): string {
+    return this.#base.href
   }
 
   /** Undefined: the registry does not have it. */
@@ -45,6 +67,35 @@ export class RegistryClient {
     await this.#ask('PUT', `v1/objects/${sha256}`, { body: bytes })
   }
 
+  /** The envelope with what a device is to run. */
+  async fetchAssignment(device: string): Promise<Uint8Array> {
+    const path = `v1/assignments/${encodeURIComponent(device)}`
+    const bytes = await this.#get(path, ASSIGNMENT_BYTES_MAX)
+    if (bytes !== undefined) return bytes
+    throw new EdgeError('input_invalid', `Cannot find what "${device}" is to run: nothing is assigned to it`)
+  }
+
+  async missingChunks(sha256s: readonly string[]): Promise<readonly string[]> {
+    const answer = await this.#ask('POST', 'v1/chunks/missing', { body: JSON.stringify({ sha256: sha256s }) })
+    return parse(Missing, answer).missing
+  }
+
+  async postPack(bytes: Uint8Array): Promise<void> {
+    await this.#ask('POST', 'v1/packs', { body: bytes })
+  }
+
+  /** Where the chunks of an index lie, in order; null: not there. A hint, which every chunk's hash is held against. */
+  async places(index: string): Promise<readonly (Place | null)[]> {
+    return parse(Places, await this.#ask('GET', `v1/indexes/${index}/places`, {})).places
+  }
+
+  /** Bytes of a pack. */
+  async fetchRange(pack: string, { start, end }: { start: number; end: number }): Promise<Uint8Array> {
+    const response = await this.#send('GET', `v1/packs/${pack}`, { range: `bytes=${start}-${end - 1}` })
+    if (response.status !== 206) throw await refusalIn(response, `v1/packs/${pack}`)
+    return await readBounded(response, { bytesMax: end - start, what: `v1/packs/${pack}` })
+  }
+
   async #get(path: string, bytesMax: number): Promise<Uint8Array | undefined> {
     const response = await this.#send('GET', path, {})
     if (response.status === 404) {
@@ -62,9 +113,14 @@ export class RegistryClient {
     return bytes.length === 0 ? undefined : JSON.parse(Buffer.from(bytes).toString())
   }
 
-  async #send(method: string, path: string, { body }: { body?: Uint8Array | string }): Promise<Response> {
+  async #send(
+    method: string,
+    path: string,
+    { body, range }: { body?: Uint8Array | string; range?: string },
+  ): Promise<Response> {
     const headers: Record<string, string> = {
       ...(this.#apiKey !== undefined && { authorization: `Bearer ${this.#apiKey}` }),
+      ...(range !== undefined && { range }),
       ...(body !== undefined && {
         'content-type': typeof body === 'string' ? 'application/json' : 'application/octet-stream',
       }),
@@ -86,6 +142,12 @@ export class RegistryClient {
       )
     }
   }
+}
+
+function parse<T>(schema: z.ZodType<T>, answer: unknown): T {
+  const parsed = schema.safeParse(answer)
+  if (parsed.success) return parsed.data
+  throw new EdgeError('peer_failed', `Cannot read the registry's answer: ${z.prettifyError(parsed.error)}`)
 }
 
 /** The whole body, given up as soon as it is more than expected. */

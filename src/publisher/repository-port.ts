@@ -2,7 +2,6 @@ import { createHash } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Clock } from '../kit/clock.ts'
-import { EdgeError } from '../kit/errors.ts'
 import { MetadataFolder } from '../trust/metadata-files.ts'
 import { DEFAULT_EXPIRY, TufRepository } from '../trust/repository.ts'
 import type { KeyFolder } from './key-folder.ts'
@@ -40,28 +39,4 @@ export function localRepository(folder: KeyFolder, clock: Clock): RepositoryPort
     putObject: (bytes) =>
       folder.write(join(objects, createHash('sha256').update(bytes).digest('hex')), bytes),
   }
-}
-
-/** The newest version of a role's metadata: the snapshot says which that is, and for the root its own chain. */
-export async function readNewest(repository: RepositoryPort, role: string): Promise<Uint8Array | undefined> {
-  if (role === 'root') return await repository.read('root.json')
-  const timestamp = await readListing(repository, 'timestamp.json')
-  const snapshot = await readListing(repository, `${timestamp['snapshot.json']}.snapshot.json`)
-  const version = snapshot[`${role}.json`]
-  return version === undefined ? undefined : await repository.read(`${version}.${role}.json`)
-}
-
-async function readListing(
-  repository: RepositoryPort,
-  name: string,
-): Promise<Readonly<Record<string, number>>> {
-  const bytes = await repository.read(name)
-  if (bytes === undefined)
-    throw new EdgeError('input_invalid', `Cannot find the newest metadata: there is no "${name}"`)
-  const { signed } = JSON.parse(Buffer.from(bytes).toString()) as {
-    signed?: { meta?: Record<string, { version?: number }> }
-  }
-  return Object.fromEntries(
-    Object.entries(signed?.meta ?? {}).map(([file, { version }]) => [file, Number(version)]),
-  )
 }

@@ -70,7 +70,8 @@ const TensorSpec = z.object({
         .min(-1)
         .max(2 ** 40),
     )
-    .max(32),
+    .max(32)
+    .nullable(),
 })
 
 const Manifest = z.object({

@@ -1,10 +1,11 @@
+import type { Targets } from '@tufjs/models'
 import { z } from 'zod'
 import { decodeJson } from './canonical-json.ts'
 import { FLOORS_FIELD } from './family-targets.ts'
 import { METADATA_BOUNDS } from './metadata-bounds.ts'
 import { instant, type RootFields, type TargetsFields } from './sign-metadata.ts'
 
-/** Metadata as its signers wrote it, to make the next version of. Not verified: they hold the files themselves. */
+/** Metadata as its signers wrote it, to make the next version of. Verifying is the business of whoever read them. */
 
 const DAY_MS = 24 * 3600 * 1000
 const BOUNDS = { bytesMax: METADATA_BOUNDS.targetsBytesMax, depthMax: 16 } as const
@@ -54,12 +55,16 @@ export function readRoot(bytes: Uint8Array): RootFields {
 }
 
 export function readTargets(bytes: Uint8Array): TargetsFields {
-  const {
-    [FLOORS_FIELD]: floors,
-    delegations,
-    targets,
-    ...rest
-  } = TargetsJson.parse(decodeJson(bytes, BOUNDS)).signed
+  return parseTargets(decodeJson(bytes, BOUNDS))
+}
+
+/** Of metadata that has been verified. */
+export function fieldsOf(targets: Targets): TargetsFields {
+  return parseTargets({ signed: targets.toJSON() })
+}
+
+function parseTargets(json: unknown): TargetsFields {
+  const { [FLOORS_FIELD]: floors, delegations, targets, ...rest } = TargetsJson.parse(json).signed
   const kept = Object.entries(targets).map(([path, { custom, ...file }]) => [
     path,
     custom ? { ...file, custom } : file,

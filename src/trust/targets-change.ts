@@ -50,12 +50,19 @@ export function unlistVersion(
   return { ...targets, targets: others }
 }
 
-/** No release of the model under this one runs any more, whoever assigns it. */
+/** No release of the model under this one runs any more, whoever assigns it. What was withdrawn stays withdrawn. */
 export function raiseFloor(
   targets: TargetsFields,
   { model, release }: { model: string; release: number },
 ): TargetsFields {
   const floors = targets[FLOORS_FIELD] ?? {}
+  const before = floors[model] ?? 0
+  if (release < before) {
+    throw new EdgeError(
+      'input_invalid',
+      `Cannot lower the security floor of ${model} to ${release}: it is ${before}`,
+    )
+  }
   return { ...targets, [FLOORS_FIELD]: { ...floors, [model]: release } }
 }
 

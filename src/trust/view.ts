@@ -2,7 +2,9 @@ import type { ModelFacts } from './approval.ts'
 import type { EnvelopeKey } from './dsse.ts'
 import { floorIn, listedManifest, listFamily } from './family-targets.ts'
 import type { ListedManifest } from './manifest.ts'
+import { fieldsOf, NO_TARGETS } from './metadata-fields.ts'
 import { isFamilyName, manifestTarget, splitModel } from './names.ts'
+import type { TargetsFields } from './sign-metadata.ts'
 import type { TrustedTime } from './trusted-time.ts'
 import type { TufWorkflow } from './workflow.ts'
 
@@ -46,6 +48,18 @@ export class TrustView {
     const { topTargets, snapshot } = this.#workflow
     const delegated = Object.keys(topTargets.delegations?.roles ?? {})
     return delegated.filter((name) => isFamilyName(name) && Object.hasOwn(snapshot.meta, `${name}.json`))
+  }
+
+  /** Ids of the keys that may publish for the family. */
+  publishersOf(family: string): readonly string[] {
+    const roles = this.#workflow.topTargets.delegations?.roles ?? {}
+    return Object.hasOwn(roles, family) ? (roles[family]?.keyIDs ?? []) : []
+  }
+
+  /** What the family has signed, to make its next version of. */
+  async familyFields(family: string): Promise<TargetsFields> {
+    if (!this.families().includes(family)) return NO_TARGETS
+    return fieldsOf(await this.#workflow.loadTargets(family, 'targets'))
   }
 
   /** All versions of all families, by model and release. */

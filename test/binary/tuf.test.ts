@@ -61,16 +61,17 @@ async function client() {
     '--metadata-url',
     new URL('metadata', server.url).href,
   ]
-  const run = async (...args: string[]) => {
-    const { exitCode, stderr } = await runToEnd(home, { command: [BINARY, ...args] })
+  const runWith = async (env: Record<string, string>, args: readonly string[]) => {
+    const { exitCode, stderr } = await runToEnd(home, { command: [BINARY, ...args], env })
     return { exitCode, stderr }
   }
+  const run = (...args: string[]) => runWith({}, args)
   expect(await run(...metadata.slice(0, 3), 'init', join(home, 'root.json'))).toEqual({
     exitCode: 0,
     stderr: '',
   })
   return {
-    refresh: () => run(...metadata, 'refresh'),
+    refresh: (env = {}) => runWith(env, [...metadata, 'refresh']),
     download: (name: string) =>
       run(
         ...metadata,
@@ -180,3 +181,26 @@ test('the ceremony runs in the binary, and what it makes is a repository that th
     await files.stop(true)
   }
 }, 60_000)
+
+test('killed at each durable write of a look, the device goes on at the next', async () => {
+  const { refresh, version, metadata } = await client()
+  expect((await refresh()).exitCode).toBe(0)
+  const first = await Array.fromAsync(new Bun.Glob('**/*').scan({ cwd: metadata }))
+  expect(first.length).toBeGreaterThan(3)
+  let kills = 0
+  for (let at = 1; at < 100; at += 1) {
+    // Each round there is something new of everything.
+    repository.publishRoot()
+    repository.role('targets').version += 1
+    repository.updateSnapshot()
+    const { exitCode } = await refresh({ LIMPET_CRASH_AT: String(at) })
+    if (exitCode === 0) break
+    kills += 1
+    expect(exitCode).toBe(137)
+    expect(await refresh()).toEqual({ exitCode: 0, stderr: '' })
+    expect(await version('targets')).toBe(repository.role('targets').version)
+    expect(await version('root')).toBe(repository.root.version)
+  }
+  console.log(`killed at ${kills} durable writes`)
+  expect(kills).toBeGreaterThan(12)
+}, 120_000)

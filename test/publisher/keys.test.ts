@@ -165,6 +165,20 @@ describe('a change', () => {
     await expect(change({ do: 'sign-root' })).rejects.toThrow('there is no "root-draft.json"')
   })
 
+  test('what a thief of the registry has slipped into the metadata is not signed along', async () => {
+    await init()
+    const file = join(folder, 'registry/tuf/1.targets.json')
+    const json = JSON.parse(await readFile(file, 'utf8')) as {
+      signed: { delegations: { roles: { name: string }[] } }
+    }
+    for (const role of json.signed.delegations.roles) role.name = 'thief'
+    await writeFile(file, JSON.stringify(json))
+    await expect(change({ do: 'add-publisher', family: 'audio' })).rejects.toThrow(
+      'Cannot take the targets metadata',
+    )
+    expect(await readdir(join(folder, 'registry/tuf'))).not.toContain('2.targets.json')
+  })
+
   test('without the key that it takes, it says which', async () => {
     await init()
     for (const name of await keysIn('offline')) await rm(join(folder, 'offline', name))

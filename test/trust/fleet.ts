@@ -24,17 +24,18 @@ export class Fleet implements TrustSource {
     snapshot: newKey(),
     timestamp: newKey(),
   }
-  readonly publisher = newKey()
+  readonly publisher: SigningKey
   readonly online: SigningKey[] = [this.keys.director, this.keys.snapshot, this.keys.timestamp]
   readonly files: MetadataMemory
   readonly objects: Map<string, Uint8Array>
   readonly registry: TufRepository
   readonly firstRoot: Uint8Array
 
-  constructor(families: readonly string[] = ['vision']) {
-    this.clock.advance(START_MS)
-    const publishers = new Map(families.map((family) => [family, this.publisher]))
-    const first = signFirstFiles({ ...this.keys, rootThreshold: 2, publishers, nowMs: START_MS })
+  constructor({ publisher = newKey(), startMs = START_MS } = {}) {
+    this.publisher = publisher
+    this.clock.advance(startMs)
+    const publishers = new Map([['vision', publisher]])
+    const first = signFirstFiles({ ...this.keys, rootThreshold: 2, publishers, nowMs: startMs })
     this.files = new MetadataMemory(first.metadata)
     this.objects = new Map(first.objects)
     this.firstRoot = first.metadata.get('1.root.json') as Uint8Array
