@@ -58,7 +58,11 @@ export async function runKeyChange(
     options.registry === undefined
       ? localRepository(folder, systemClock)
       : remoteRepository(
-          new RegistryClient({ url: options.registry, apiKey: await readSecretFile(options.apiKeyFile) }),
+          new RegistryClient({
+            url: options.registry,
+            apiKey: await readSecretFile(options.apiKeyFile),
+            clock: systemClock,
+          }),
         )
   const trusted = new TrustedReader({
     read: (name) => repository.read(name),

@@ -33,6 +33,7 @@ export async function openRegistry(
   const registry = new RegistryClient({
     url: options.registry,
     apiKey: await readSecretFile(options.apiKeyFile),
+    clock: systemClock,
   })
   const state = options.state ?? readEnvironment().state
   const name = createHash('sha256').update(registry.origin).digest('hex').slice(0, 16)

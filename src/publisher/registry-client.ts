@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto'
 import { z } from 'zod'
+import type { Clock } from '../kit/clock.ts'
 import { EdgeError, messageOf } from '../kit/errors.ts'
 import { CHUNK_BYTES_MAX } from '../store/chunks/limits.ts'
 import { REFUSALS, type RefusalReason, TrustRefusal } from '../trust/refusal.ts'
@@ -8,7 +9,12 @@ export interface RegistryAccess {
   readonly url: string
   /** Undefined: only what everybody may read. */
   readonly apiKey: string | undefined
+  readonly clock: Pick<Clock, 'sleep'>
 }
+
+/** A bad line is given half a minute to come back; after that the command can be given again, and goes on. */
+const WAITS_MS = [500, 1000, 2000, 4000, 8000, 16_000]
+const PASSING: ReadonlySet<string> = new Set(['peer_failed', 'queue_full'])
 
 /** Enough for a pack on a line of 200 kbit/s. */
 const REQUEST_MS = 600_000
@@ -32,8 +38,10 @@ export type Place = z.infer<typeof Place>
 export class RegistryClient {
   readonly #base: URL
   readonly #apiKey: string | undefined
+  readonly #clock: Pick<Clock, 'sleep'>
 
-  constructor({ url, apiKey }: RegistryAccess) {
+  constructor({ url, apiKey, clock }: RegistryAccess) {
+    this.#clock = clock
     if (!URL.canParse(url) || !/^https?:$/.test(new URL(url).protocol)) {
       throw new EdgeError(
         'input_invalid',
@@ -64,7 +72,7 @@ export class RegistryClient {
 
   async putObject(bytes: Uint8Array): Promise<void> {
     const sha256 = createHash('sha256').update(bytes).digest('hex')
-    await this.#ask('PUT', `v1/objects/${sha256}`, { body: bytes })
+    await this.#persist(() => this.#ask('PUT', `v1/objects/${sha256}`, { body: bytes }))
   }
 
   /** The envelope with what a device is to run. */
@@ -76,27 +84,49 @@ export class RegistryClient {
   }
 
   async missingChunks(sha256s: readonly string[]): Promise<readonly string[]> {
-    const answer = await this.#ask('POST', 'v1/chunks/missing', { body: JSON.stringify({ sha256: sha256s }) })
+    const body = JSON.stringify({ sha256: sha256s })
+    const answer = await this.#persist(() => this.#ask('POST', 'v1/chunks/missing', { body }))
     return parse(Missing, answer).missing
   }
 
   async postPack(bytes: Uint8Array): Promise<void> {
-    await this.#ask('POST', 'v1/packs', { body: bytes })
+    await this.#persist(() => this.#ask('POST', 'v1/packs', { body: bytes }))
   }
 
   /** Where the chunks of an index lie, in order; null: not there. A hint, which every chunk's hash is held against. */
   async places(index: string): Promise<readonly (Place | null)[]> {
-    return parse(Places, await this.#ask('GET', `v1/indexes/${index}/places`, {})).places
+    const answer = await this.#persist(() => this.#ask('GET', `v1/indexes/${index}/places`, {}))
+    return parse(Places, answer).places
   }
 
   /** Bytes of a pack. */
   async fetchRange(pack: string, { start, end }: { start: number; end: number }): Promise<Uint8Array> {
-    const response = await this.#send('GET', `v1/packs/${pack}`, { range: `bytes=${start}-${end - 1}` })
-    if (response.status !== 206) throw await refusalIn(response, `v1/packs/${pack}`)
-    return await readBounded(response, { bytesMax: end - start, what: `v1/packs/${pack}` })
+    const path = `v1/packs/${pack}`
+    return await this.#persist(async () => {
+      const response = await this.#send('GET', path, { range: `bytes=${start}-${end - 1}` })
+      if (response.status !== 206) throw await refusalIn(response, path)
+      return await readBounded(response, { bytesMax: end - start, what: path })
+    })
   }
 
   async #get(path: string, bytesMax: number): Promise<Uint8Array | undefined> {
+    return await this.#persist(() => this.#getOnce(path, bytesMax))
+  }
+
+  /** For what may be asked twice: everything here is named by its hash, or only read. */
+  async #persist<T>(work: () => Promise<T>): Promise<T> {
+    for (const waitMs of WAITS_MS) {
+      try {
+        return await work()
+      } catch (error) {
+        if (!(error instanceof EdgeError) || !PASSING.has(error.code)) throw error
+        await this.#clock.sleep(waitMs)
+      }
+    }
+    return await work()
+  }
+
+  async #getOnce(path: string, bytesMax: number): Promise<Uint8Array | undefined> {
     const response = await this.#send('GET', path, {})
     if (response.status === 404) {
       await response.body?.cancel()
@@ -110,7 +140,7 @@ export class RegistryClient {
     const response = await this.#send(method, path, body === undefined ? {} : { body })
     if (!response.ok) throw await refusalIn(response, path)
     const bytes = await readBounded(response, { bytesMax: ANSWER_BYTES_MAX, what: path })
-    return bytes.length === 0 ? undefined : JSON.parse(Buffer.from(bytes).toString())
+    return bytes.length === 0 ? undefined : parseJson(bytes)
   }
 
   async #send(
@@ -141,6 +171,14 @@ export class RegistryClient {
         { cause },
       )
     }
+  }
+}
+
+function parseJson(bytes: Uint8Array): unknown {
+  try {
+    return JSON.parse(Buffer.from(bytes).toString())
+  } catch (cause) {
+    throw new EdgeError('peer_failed', `Cannot read the registry's answer: it is no JSON`, { cause })
   }
 }
 
@@ -179,6 +217,7 @@ async function refusalIn(response: Response, path: string): Promise<EdgeError> {
   const words = `The registry refused "${path}" with ${response.status}: ${message ?? error ?? 'no words'}`
   const name = [reason, error].find((each) => each !== undefined && Object.hasOwn(REFUSALS, each))
   if (name !== undefined) return new TrustRefusal(name as RefusalReason, words)
+  if (response.status === 429) return new EdgeError('queue_full', words)
   return new EdgeError(response.status < 500 ? 'input_invalid' : 'peer_failed', words)
 }
 

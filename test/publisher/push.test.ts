@@ -51,6 +51,9 @@ async function writeFolder(name: string, files: Record<string, Uint8Array | stri
   return folder
 }
 
+/** A clock under which no time passes. */
+const PATIENT = { sleep: () => Promise.resolve() }
+
 const WEIGHTS = noise(3_000_000)
 const MODEL = {
   'config.toml': 'max_batch_size = 0\n',
@@ -63,7 +66,7 @@ const MODEL = {
 
 function ports(change: object = {}) {
   return {
-    registry: new RegistryClient({ url: registry.url, apiKey: registry.apiKey }),
+    registry: new RegistryClient({ url: registry.url, apiKey: registry.apiKey, clock: PATIENT }),
     trust: registry.fleet.device().client,
     key: registry.fleet.publisher,
     probe: () =>
@@ -184,6 +187,16 @@ describe('pushing', () => {
     expect(kept).toBeGreaterThan(0)
   }, 60_000)
 
+  test('a registry that fails for a while is waited for', async () => {
+    registry.failPacks = 5
+    await pushVersion(orderOf(await writeFolder('yolo', MODEL)), ports())
+    expect(posts('packs')).toBe(6)
+    registry.failPacks = 100
+    const other = await writeFolder('other', { ...MODEL, '1/model.onnx': noise(30_000, 77) })
+    await expect(pushVersion(orderOf(other), ports())).rejects.toThrow('503')
+    expect(posts('packs')).toBe(13)
+  })
+
   test('two variants of one version share what they have in common', async () => {
     const full = await writeFolder('full/yolo', MODEL)
     const { 'golden/inputs.json': _in, 'golden/outputs.json': _out, ...bare } = MODEL
@@ -233,7 +246,7 @@ describe('pushing', () => {
 
   test("a wrong API key is refused with the registry's words", async () => {
     const folder = await writeFolder('yolo', MODEL)
-    const wrong = new RegistryClient({ url: registry.url, apiKey: 'wrong' })
+    const wrong = new RegistryClient({ url: registry.url, apiKey: 'wrong', clock: PATIENT })
     await expect(pushVersion(orderOf(folder), ports({ registry: wrong }))).rejects.toThrow('401')
   })
 
