@@ -1,6 +1,7 @@
 import { Command, CommanderError, Option } from 'commander'
 import { BUILD } from './app/build-info.ts'
 import { EXIT, exitCodeOf } from './app/exit-codes.ts'
+import { addAgent } from './commands/agent.ts'
 import { addBundles } from './commands/bundles.ts'
 import { addKeys } from './commands/keys.ts'
 import { addModels } from './commands/models.ts'
@@ -26,6 +27,7 @@ function createProgram(): Command {
   addTuf(program)
   addDevice(program)
   addRegistry(program)
+  addAgent(program)
   return program
 }
 
@@ -40,21 +42,25 @@ function addServing(program: Command): void {
       .addOption(OPTIONS.config())
       .addOption(OPTIONS.state())
 
-  serving('up', 'run the appliance: starts "serve", watches it, restarts it').action(
-    async (options, command) => {
-      const { runUp } = await import('./app/up.ts')
-      const serveArgs = ['models', 'host', 'port', 'config', 'state'].flatMap((name) => {
-        const value = command.getOptionValue(name)
-        return value === undefined ? [] : [`--${name}`, String(value)]
-      })
-      await runUp({ config: options.config, serveArgs })
-    },
-  )
-
-  serving('serve', 'serve models over HTTP').action(async (options) => {
-    const { runServe } = await import('./app/serve.ts')
-    await runServe(options, print)
+  serving(
+    'up',
+    'run the appliance: starts "serve" and, once enrolled, "agent"; watches them, restarts them',
+  ).action(async (options, command) => {
+    const { runUp } = await import('./app/up.ts')
+    const serveArgs = ['host', 'port', 'config', 'state'].flatMap((name) => {
+      const value = command.getOptionValue(name)
+      return value === undefined ? [] : [`--${name}`, String(value)]
+    })
+    const isGiven = command.getOptionValueSource('models') === 'cli'
+    await runUp({ ...options, models: isGiven ? options.models : undefined, serveArgs })
   })
+
+  serving('serve', 'serve models over HTTP')
+    .addOption(new Option('--unix-socket <path>', 'a socket to answer on as well').hideHelp())
+    .action(async (options) => {
+      const { runServe } = await import('./app/serve.ts')
+      await runServe(options, print)
+    })
 }
 
 function addLooking(program: Command): void {

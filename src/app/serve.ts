@@ -33,6 +33,8 @@ export interface ServeOptions {
   readonly port: number | undefined
   readonly config: string | undefined
   readonly state: string | undefined
+  /** Besides http.unix_socket of the config, which counts first. */
+  readonly unixSocket?: string | undefined
 }
 
 /** The data plane: loads the models, answers HTTP until it is told to stop. */
@@ -126,8 +128,9 @@ async function listen(config: Config['http'], parts: AppOptions, options: ServeO
   const handle = createHandler(parts)
   const at = { hostname: options.host ?? config.host, port: options.port ?? config.port }
   const tcp = listenTcp(at, handle)
-  if (config.unix_socket === undefined) return { url: tcp.url, stop: () => tcp.stop() }
-  const unix = await listenUnix(config.unix_socket, handle)
+  const path = config.unix_socket ?? options.unixSocket
+  if (path === undefined) return { url: tcp.url, stop: () => tcp.stop() }
+  const unix = await listenUnix(path, handle)
   return { url: tcp.url, stop: () => Promise.all([tcp.stop(), unix.stop()]) }
 }
 

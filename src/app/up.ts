@@ -1,45 +1,96 @@
+import { mkdir } from 'node:fs/promises'
 import { type Config, loadConfig } from '../config/config.ts'
 import { childEnvironment, readEnvironment, SUPERVISED } from '../config/environment.ts'
 import { afterFailure, type BackoffPolicy } from '../kit/backoff.ts'
 import { type Clock, systemClock } from '../kit/clock.ts'
 import { EdgeError } from '../kit/errors.ts'
 import { type Logger, logger, setLogLevel } from '../kit/log.ts'
+import { readEnrolment } from './agent/enrolment.ts'
+import { deviceFolders } from './agent/folders.ts'
 import { ownCommand } from './own-command.ts'
 
 const FIRST_WAIT_MS = 250
 const LONGEST_WAIT_MS = 30_000
 const HEALTHY_MS = 60_000
 
-/** The supervisor: starts `limpet serve`, watches it, starts it again. No other logic, so that it cannot break. */
-export async function runUp(options: {
-  config: string | undefined
-  serveArgs: readonly string[]
-}): Promise<void> {
-  const config = await loadConfig(options.config ?? readEnvironment().config)
+export interface UpOptions {
+  readonly config: string | undefined
+  readonly state: string | undefined
+  /** As given; undefined where nobody has said. */
+  readonly models: string | undefined
+  /** For `limpet serve`, beside the models. */
+  readonly serveArgs: readonly string[]
+}
+
+/**
+ * The supervisor: starts `limpet serve`, and `limpet agent` where the device is enrolled, watches them, starts them
+ * again. No other logic, so that it cannot break.
+ */
+export async function runUp(options: UpOptions): Promise<void> {
+  const environment = readEnvironment()
+  const config = await loadConfig(options.config ?? environment.config)
   setLogLevel(config.log_level)
   const stopping = new AbortController()
   for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const)
     process.on(signal, () => stopping.abort(signal))
-  const child = new Supervised(['serve', ...options.serveArgs], {
-    config,
-    clock: systemClock,
-    stop: stopping.signal,
-  })
-  await child.run()
+  const state = options.state ?? environment.state
+  const commands =
+    (await readEnrolment(state)) === undefined ? alone(options) : await enrolled(options, { state, config })
+  const children = commands.map(
+    (args) => new Supervised(args, { config, clock: systemClock, stop: stopping.signal }),
+  )
+  try {
+    await Promise.all(children.map((child) => child.run()))
+  } catch (error) {
+    // One of them is beyond help: the other one would be half an appliance, and whoever started this may do better.
+    stopping.abort()
+    await Promise.allSettled(children.map((child) => child.ended))
+    throw error
+  }
+}
+
+const MODELS_DEFAULT = 'models'
+
+function alone({ models = MODELS_DEFAULT, serveArgs }: UpOptions): string[][] {
+  return [['serve', '--models', models, ...serveArgs]]
+}
+
+/** What is served is what the agent points at; models given here are those that the device came with. */
+async function enrolled(
+  { models, config: path, serveArgs }: UpOptions,
+  { state, config }: { state: string; config: Config },
+): Promise<string[][]> {
+  const folders = deviceFolders(state, config)
+  if (config.models.control !== 'explicit') {
+    throw new EdgeError(
+      'config_invalid',
+      `Cannot serve what the registry assigns with models.control = "${config.models.control}": expected "explicit"`,
+    )
+  }
+  await mkdir(folders.models, { recursive: true })
+  const common = ['--state', state, ...(path === undefined ? [] : ['--config', path])]
+  return [
+    ['serve', '--models', folders.models, '--unix-socket', folders.serveSocket, ...serveArgs],
+    ['agent', ...common, ...(models === undefined ? [] : ['--built-in', models])],
+  ]
 }
 
 /** One child process, kept alive until the stop signal or a crash loop. */
 class Supervised {
   readonly #args: readonly string[]
+  /** "serve" or "agent". */
+  readonly #name: string
   readonly #clock: Clock
   readonly #stop: AbortSignal
   readonly #stopMs: number
   readonly #policy: BackoffPolicy
   readonly #log: Logger = logger('app')
+  #ended: Promise<void> = Promise.resolve()
 
   constructor(args: readonly string[], options: { config: Config; clock: Clock; stop: AbortSignal }) {
     const { supervisor } = options.config
     this.#args = args
+    this.#name = args[0] ?? ''
     this.#clock = options.clock
     this.#stop = options.stop
     this.#stopMs = supervisor.stop_seconds_max * 1000
@@ -51,7 +102,17 @@ class Supervised {
     }
   }
 
-  async run(): Promise<void> {
+  /** Resolves when it runs no more and is not started again. */
+  get ended(): Promise<void> {
+    return this.#ended
+  }
+
+  run(): Promise<void> {
+    this.#ended = this.#keep()
+    return this.#ended
+  }
+
+  async #keep(): Promise<void> {
     let failures = { inARow: 0 }
     while (!this.#stop.aborted) {
       const began = this.#clock.elapsed()
@@ -59,15 +120,15 @@ class Supervised {
       if (this.#stop.aborted) return
       const ranMs = Math.round(this.#clock.elapsed() - began)
       if (ended.exitCode === EXIT_CONFIG)
-        throw new EdgeError('config_invalid', 'Cannot serve: see the message above')
+        throw new EdgeError('config_invalid', `Cannot ${this.#name}: see the message above`)
       const next = afterFailure(this.#policy, failures, ranMs)
       failures = next.failures
-      const fields = { ...ended, ran_ms: ranMs, failures_in_a_row: failures.inARow }
+      const fields = { process: this.#name, ...ended, ran_ms: ranMs, failures_in_a_row: failures.inARow }
       if (next.verdict.do === 'give_up') {
         this.#log.error('app.crash_loop', fields)
         throw new EdgeError(
           'runtime_failed',
-          `Cannot keep "limpet serve" running: it ended ${failures.inARow} times in a row within ` +
+          `Cannot keep "limpet ${this.#name}" running: it ended ${failures.inARow} times in a row within ` +
             `${HEALTHY_MS / 1000} s, the last time with ${describeEnd(ended)}; run "limpet doctor" for the cause`,
         )
       }

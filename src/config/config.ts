@@ -2,6 +2,7 @@ import { readFile } from 'node:fs/promises'
 import { z } from 'zod'
 import { EdgeError, messageOf } from '../kit/errors.ts'
 import { HttpSettings } from './http-settings.ts'
+import { RegistrySettings } from './registry-settings.ts'
 import { parseToml } from './toml.ts'
 
 /** Everything that can be set for a device, with its bounds. Unknown keys are refused. */
@@ -59,6 +60,7 @@ const Config = z.strictObject({
         .default(0),
     })
     .prefault({}),
+  registry: RegistrySettings.prefault({}),
   supervisor: z
     .strictObject({
       /** How long a stopping process may take before it is killed. */

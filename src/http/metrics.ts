@@ -22,6 +22,11 @@ const LANE_COUNTERS: readonly [name: string, help: string, value: (of: Statistic
     (of) => of.inferences,
   ],
   [
+    'limpet_inference_not_finite_total',
+    'Answers with NaN or infinity in them, of those elements that are looked at',
+    (of) => of.notFinite,
+  ],
+  [
     'nv_inference_exec_count',
     'Number of model executions performed (does not include cached requests)',
     (of) => of.executions,

@@ -281,7 +281,7 @@ export class Lane {
     const times = { queueMs: 0, inputMs: 0, inferMs: result.runMs, outputMs }
     const items = scheduling.batchSizeMax > 0 ? (run.inputs[0]?.shape[0] ?? 1) : 1
     this.#statistics.execute(items, times)
-    this.#statistics.succeed(items, times, clock.now())
+    this.#statistics.succeed({ items, times, outputs: result.outputs }, clock.now())
     return { outputs: result.outputs, times, release: () => this.#release(result) }
   }
 
@@ -358,8 +358,9 @@ export class Lane {
     const nowMs = this.#options.clock.now()
     for (const [index, job] of jobs.entries()) {
       const times = { queueMs: from.beganMs - job.arrivedMs, ...from.times }
-      this.#statistics.succeed(job.batchSize, times, nowMs)
-      job.resolve({ outputs: from.shares[index] ?? [], times, release })
+      const outputs = from.shares[index] ?? []
+      this.#statistics.succeed({ items: job.batchSize, times, outputs }, nowMs)
+      job.resolve({ outputs, times, release })
     }
   }
 

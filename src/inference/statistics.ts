@@ -1,4 +1,6 @@
 import { Histogram } from '../kit/histogram.ts'
+import type { Tensor } from '../runtime/backend.ts'
+import { areFinite } from './finite.ts'
 
 /** Microseconds; from a trivial model in line to a text detector behind a queue. */
 const BOUNDS_US = [50, 100, 250, 500, 1e3, 2.5e3, 5e3, 1e4, 2.5e4, 5e4, 1e5, 2.5e5, 5e5, 1e6, 5e6]
@@ -16,6 +18,12 @@ export interface RequestTimes {
   readonly inputMs: number
   readonly inferMs: number
   readonly outputMs: number
+}
+
+interface Answered {
+  readonly items: number
+  readonly times: RequestTimes
+  readonly outputs: readonly Tensor[]
 }
 
 export type FailureReason = 'REJECTED' | 'CANCELED' | 'BACKEND' | 'OTHER'
@@ -53,11 +61,13 @@ export class Statistics {
     batch: new Histogram(BOUNDS_BATCH),
   }
   #inferences = 0
+  #notFinite = 0
   #executions = 0
   #lastInferenceMs = 0
 
   /** One request answered; `items` is its share of the batch. */
-  succeed(items: number, times: RequestTimes, nowMs: number): void {
+  succeed({ items, times, outputs }: Answered, nowMs: number): void {
+    if (!areFinite(outputs)) this.#notFinite += 1
     const wholeMs = times.queueMs + times.inputMs + times.inferMs + times.outputMs
     this.#success.add(wholeMs)
     this.#histograms.request.add(wholeMs * 1000)
@@ -106,6 +116,8 @@ export class Statistics {
     return {
       lastInferenceMs: this.#lastInferenceMs,
       inferences: this.#inferences,
+      /** Answers with NaN or infinity in them. */
+      notFinite: this.#notFinite,
       executions: this.#executions,
       success: this.#success.duration,
       fail: this.#fail.duration,

@@ -39,8 +39,8 @@ export interface Quarantined {
 /** A version that has proven itself on this device. */
 export interface Good extends Installed {
   readonly sinceMs: number
-  /** Of its golden samples in the probe; undefined where it has none. */
-  readonly p95Ms: number | undefined
+  /** Half of its golden samples took no longer in the probe; undefined where it has none. */
+  readonly typicalMs: number | undefined
 }
 
 interface Row {
@@ -201,6 +201,17 @@ export class Journal {
       () =>
         this.#database.prepare('DELETE FROM ota_quarantine WHERE manifest = ?').run(manifest).changes === 1,
     )
+  }
+
+  /** What was held against the versions of a model, and how its updates ended. True when there was something. */
+  forget(model: string): boolean {
+    return transact(this.#database, () => {
+      const released = this.#database.prepare('DELETE FROM ota_quarantine WHERE model = ?').run(model)
+      const ended = this.#database
+        .prepare(`DELETE FROM ota_update WHERE model = ? AND state IN (${ENDED_LIST})`)
+        .run(model)
+      return released.changes + ended.changes > 0
+    })
   }
 
   good(model: string): Good | undefined {

@@ -84,7 +84,8 @@ export interface ProbeRequest {
 }
 
 export type ProbeVerdict =
-  | { readonly isFit: true; readonly p95Ms: number | undefined }
+  /** Half of its golden samples took no longer; undefined where it has none. */
+  | { readonly isFit: true; readonly typicalMs: number | undefined }
   | { readonly isFit: false; readonly code: ProbeFailure; readonly reason: string }
 
 export type ProbeFailure =

@@ -51,7 +51,10 @@ export function resultOf(error: unknown): StepResult | undefined {
   if (error instanceof TrustRefusal) return rejected(error.reason, error.message)
   if (error instanceof EdgeError) {
     const { code, message } = error
-    return ERROR_CODES[code].retry ? failed(code, message) : rejected(code, message)
+    // A disk that is full now may be cleared; what was brought stays.
+    return ERROR_CODES[code].retry || code === 'storage_full'
+      ? failed(code, message)
+      : rejected(code, message)
   }
   return isSystemError(error) ? failed('storage_failed', messageOf(error)) : undefined
 }

@@ -8,7 +8,7 @@ import { requireTrust, TrustRefusal } from './refusal.ts'
 
 /** What one device should run, said by the director. It chooses among what publishers have signed, nothing else. */
 export const ASSIGNMENT_TYPE = 'application/vnd.limpet.assignment+json'
-const ASSIGNMENT_BYTES_MAX = 256 * 1024
+export const ASSIGNMENT_BYTES_MAX = 256 * 1024
 const BOUNDS = { bytesMax: ASSIGNMENT_BYTES_MAX, depthMax: 8 } as const
 
 const Instant = z.iso.datetime()

@@ -14,13 +14,17 @@ export function golden(
   return { name, datatype, shape, data }
 }
 
-/** Golden samples as they travel with a version. NaN and infinity are bare words, which JSON has not. */
-export async function writeGolden(folder: string, samples: readonly Sample[]): Promise<void> {
+/** Golden samples as they travel with a version, by their paths. NaN and infinity are bare words, which JSON has not. */
+export function goldenFiles(samples: readonly Sample[]): Record<string, Uint8Array<ArrayBuffer>> {
   const text = (of: 'inputs' | 'outputs') =>
     JSON.stringify(
       samples.map((sample) => sample[of]),
       (_, value: unknown) => (typeof value === 'number' && !Number.isFinite(value) ? `word:${value}` : value),
     ).replaceAll(/"word:(-?[A-Za-z]+)"/g, '$1')
-  await Bun.write(join(folder, 'golden/inputs.json'), text('inputs'))
-  await Bun.write(join(folder, 'golden/outputs.json'), text('outputs'))
+  const encode = (of: 'inputs' | 'outputs') => new TextEncoder().encode(text(of))
+  return { 'golden/inputs.json': encode('inputs'), 'golden/outputs.json': encode('outputs') }
+}
+
+export async function writeGolden(folder: string, samples: readonly Sample[]): Promise<void> {
+  for (const [path, bytes] of Object.entries(goldenFiles(samples))) await Bun.write(join(folder, path), bytes)
 }

@@ -178,6 +178,17 @@ export function slow(): Uint8Array<ArrayBuffer> {
   })
 }
 
+/** OUTPUT0 is INPUT0 times a number: versions that can be told apart by what they answer. */
+export function scaled(by: number): Uint8Array<ArrayBuffer> {
+  return encodeModel({
+    name: 'scaled',
+    nodes: [node('Mul', ['INPUT0', 'by'], ['OUTPUT0'])],
+    inputs: [tensor('INPUT0', 'FLOAT', ['n'])],
+    outputs: [tensor('OUTPUT0', 'FLOAT', ['n'])],
+    initializers: [{ name: 'by', dataType: ELEMENT_TYPES.FLOAT, dims: [1], floatData: [by] }],
+  })
+}
+
 /** Fills INPUT0 floats with ones, four bytes each, and averages them. */
 export function hungry(): Uint8Array<ArrayBuffer> {
   const one: onnx.IAttributeProto = {

@@ -311,7 +311,7 @@ class FakeProbe implements ProbePort {
 
   run(request: ProbeRequest): Promise<ProbeVerdict> {
     this.asked.push(request)
-    return Promise.resolve(this.verdicts.shift() ?? { isFit: true, p95Ms: 5 })
+    return Promise.resolve(this.verdicts.shift() ?? { isFit: true, typicalMs: 5 })
   }
 }
 

@@ -42,12 +42,12 @@ test('what is written is there for the next process', () => {
     quarantine: true,
   })
   journal.assign({ rev: 7, models: [assigned()], keep: ['vision/yolo@1'], envelope: 'e' })
-  journal.setGood('vision/yolo', { ...installed('1'), p95Ms: 3, sinceMs: 5 })
+  journal.setGood('vision/yolo', { ...installed('1'), typicalMs: 3, sinceMs: 5 })
   const next = stage(database).journal
   expect(next.working()).toEqual([written])
   expect(written).toMatchObject({ transitions: 2, boots: 2, previous: installed('1') })
   expect(next.assignment).toEqual({ rev: 7, models: [assigned()], keep: ['vision/yolo@1'], envelope: 'e' })
-  expect(next.good('vision/yolo')).toMatchObject({ version: '1', p95Ms: 3 })
+  expect(next.good('vision/yolo')).toMatchObject({ version: '1', typicalMs: 3 })
   expect(next.quarantined()).toMatchObject([{ manifest: update.manifest, code: 'crashed', reason: 'why' }])
   expect(next.release(update.manifest)).toBe(true)
   expect(next.release(update.manifest)).toBe(false)

@@ -7,7 +7,7 @@ const never = new AbortController().signal
 function stage() {
   const world = new World()
   for (const version of ['1', '2']) world.store.put(installed(version))
-  world.journal.setGood('vision/yolo', { ...installed('1'), p95Ms: undefined, sinceMs: 0 })
+  world.journal.setGood('vision/yolo', { ...installed('1'), typicalMs: undefined, sinceMs: 0 })
   return world
 }
 

@@ -76,7 +76,7 @@ function stage(from?: string): World {
   if (from !== undefined) {
     world.store.put(installed(from))
     world.serve.serving.set('yolo', from)
-    world.journal.setGood('vision/yolo', { ...installed(from), p95Ms: 5, sinceMs: 0 })
+    world.journal.setGood('vision/yolo', { ...installed(from), typicalMs: 5, sinceMs: 0 })
   }
   return world
 }
@@ -111,7 +111,7 @@ describe('a good version', () => {
     await runAgent(world, [assigned()])
     expect(told(world)).toBe(WAY)
     expectServing(world, '2')
-    expect(world.journal.good('vision/yolo')).toMatchObject({ version: '2', p95Ms: 5 })
+    expect(world.journal.good('vision/yolo')).toMatchObject({ version: '2', typicalMs: 5 })
     expect(world.store.discarded).toEqual([assigned().manifest])
   })
 
@@ -197,24 +197,18 @@ describe('unfit in the probe: refused, quarantined, the old one goes on', () => 
 
   test('ten times slower than the one that runs, asked again side by side', async () => {
     const world = stage('1')
-    world.probe.verdicts = [
-      { isFit: true, p95Ms: 50 },
-      { isFit: true, p95Ms: 5 },
-    ]
+    const verdicts = [50, 5, 48]
+    world.probe.verdicts = verdicts.map((typicalMs) => ({ isFit: true, typicalMs }))
     await runAgent(world, [assigned()])
     expect(ended(world)).toMatchObject({ state: 'rejected', code: 'slower' })
-    expect(world.probe.asked.map(({ folder }) => folder)).toEqual([
-      assigned().manifest,
-      installed('1').manifest,
-    ])
+    const [old, next] = [installed('1').manifest, assigned().manifest]
+    expect(world.probe.asked.map(({ folder }) => folder)).toEqual([next, old, next])
   })
 
   test('slower only because the machine is: it is fit', async () => {
     const world = stage('1')
-    world.probe.verdicts = [
-      { isFit: true, p95Ms: 50 },
-      { isFit: true, p95Ms: 45 },
-    ]
+    const verdicts = [50, 45, 50]
+    world.probe.verdicts = verdicts.map((typicalMs) => ({ isFit: true, typicalMs }))
     await runAgent(world, [assigned()])
     expectServing(world, '2')
   })
@@ -290,7 +284,7 @@ describe('the way back', () => {
   test('the version before is broken: the last good one', async () => {
     const world = unloadable()
     world.store.installed.add(installed('0').manifest)
-    world.journal.setGood('vision/yolo', { ...installed('0'), p95Ms: undefined, sinceMs: 0 })
+    world.journal.setGood('vision/yolo', { ...installed('0'), typicalMs: undefined, sinceMs: 0 })
     world.store.broken.add(installed('1').manifest)
     await runAgent(world, [assigned()])
     expect(ended(world)).toMatchObject({ state: 'reverted' })

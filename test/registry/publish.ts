@@ -17,12 +17,16 @@ export interface Version {
   readonly version: string
   readonly release: number
   readonly files: Readonly<Record<string, Uint8Array>>
+  readonly golden?: { readonly path: string; readonly atol_e6: number; readonly rtol_e6: number }
+  readonly hardware?: readonly string[]
+  readonly memoryMb?: number
 }
 
 export const sha256Of = (bytes: Uint8Array) => createHash('sha256').update(bytes).digest('hex')
 
 /** Objects and packs of a version, and the target that stands for it. */
-export function packVersion({ model, version, release, files }: Version) {
+export function packVersion(published: Version) {
+  const { model, version, release, files, golden, hardware = ['any'], memoryMb = 0 } = published
   const writers = [new PackWriter()]
   const objects: Uint8Array[] = []
   const listed = Object.entries(files).map(([path, bytes]) => {
@@ -48,13 +52,14 @@ export function packVersion({ model, version, release, files }: Version) {
     variants: [
       {
         name: 'fp32',
-        hardware: ['any'],
+        hardware: [...hardware],
         providers: ['cpu'],
-        needs: { memory_mb: 0, disk_mb: 0 },
+        needs: { memory_mb: memoryMb, disk_mb: 0 },
         files: listed,
       },
     ],
     signature: { inputs: [tensor], outputs: [tensor] },
+    ...(golden === undefined ? {} : { golden }),
   })
   const target: TargetFields = {
     length: manifest.length,

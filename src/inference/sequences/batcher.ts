@@ -318,8 +318,9 @@ export class SequenceBatcher {
         continue
       }
       const whole = { queueMs: beganMs - job.arrivedMs, ...times }
-      statistics.succeed(1, whole, nowMs)
-      job.resolve({ outputs: share.slice(0, job.run.outputs.length), times: whole, release })
+      const outputs = share.slice(0, job.run.outputs.length)
+      statistics.succeed({ items: 1, times: whole, outputs }, nowMs)
+      job.resolve({ outputs, times: whole, release })
     }
   }
 

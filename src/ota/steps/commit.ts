@@ -5,8 +5,8 @@ import { OK, type Step } from '../step.ts'
 export function createCommit({ clock, journal }: Parts): Step {
   return async ({ update }) => {
     const { model, version, release, manifest } = update
-    const { p95Ms } = (journal.note(`probe/${manifest}`) ?? {}) as { p95Ms?: number }
-    journal.setGood(model, { version, release, manifest, p95Ms, sinceMs: clock.now() })
+    const { typicalMs } = (journal.note(`probe/${manifest}`) ?? {}) as { typicalMs?: number }
+    journal.setGood(model, { version, release, manifest, typicalMs, sinceMs: clock.now() })
     return OK
   }
 }

@@ -1,0 +1,80 @@
+import { mkdir } from 'node:fs/promises'
+import { join } from 'node:path'
+import { loadConfig } from '../config/config.ts'
+import { readEnvironment } from '../config/environment.ts'
+import { systemClock } from '../kit/clock.ts'
+import { EdgeError, messageOf } from '../kit/errors.ts'
+import { logger, setLogLevel } from '../kit/log.ts'
+import { Agent } from './agent/agent.ts'
+import { listenControl } from './agent/control-socket.ts'
+import { openDisk } from './agent/disk.ts'
+import { readEnrolment } from './agent/enrolment.ts'
+import { deviceFolders } from './agent/folders.ts'
+import { openLink } from './agent/open-link.ts'
+import { ServeClient } from './agent/serve-client.ts'
+import { waitForStop } from './lifecycle.ts'
+import { readRestrictions } from './restrictions.ts'
+
+export interface AgentOptions {
+  readonly config: string | undefined
+  readonly state: string | undefined
+  /** Models that came with the device. */
+  readonly builtIn: string | undefined
+}
+
+/** The control plane: keeps the models in step with what the registry assigns, until it is told to stop. */
+export async function runAgent(options: AgentOptions): Promise<void> {
+  const environment = readEnvironment()
+  const config = await loadConfig(options.config ?? environment.config)
+  setLogLevel(config.log_level)
+  const log = logger('ota')
+  const stopping = new AbortController()
+  void waitForStop(environment).then((reason) => stopping.abort(reason))
+  const folders = deviceFolders(options.state ?? environment.state, config)
+  const enrolment = await readEnrolment(folders.state)
+  if (enrolment === undefined) {
+    throw new EdgeError(
+      'config_invalid',
+      `Cannot run the agent: "${folders.state}" holds no enrolment; run "limpet enrol --registry URL --token TOKEN"`,
+    )
+  }
+  await mkdir(folders.models, { recursive: true })
+  const disk = await openDisk(folders, { clock: systemClock, builtIn: options.builtIn })
+  const line = await openLink({ enrolment, config, disk, clock: systemClock })
+  const restrictions = await readRestrictions(config.http.restricted)
+  const serve = new ServeClient({
+    socket: folders.serveSocket,
+    basePath: config.http.base_path,
+    headers: Object.fromEntries(restrictions.map(({ header, value }) => [header, value])),
+    clock: systemClock,
+    folder: (of) => disk.versions.folder(of),
+  })
+  const agent = new Agent({
+    config,
+    options,
+    enrolment,
+    folders,
+    disk,
+    line,
+    serve,
+    clock: systemClock,
+    stop: stopping.signal,
+  })
+  const control = await listenControl(folders.agentSocket, agent)
+  log.info('ota.agent_started', { device: enrolment.device, registry: enrolment.registry })
+  try {
+    await agent.run()
+  } catch (error) {
+    log.error('ota.agent_broken', { reason: messageOf(error) })
+    throw error
+  } finally {
+    await control.stop(true)
+    disk.database.close()
+  }
+  log.info('ota.agent_stopped')
+}
+
+/** Where the agent's own files are. */
+export function agentSocketOf(state: string): string {
+  return join(state, 'agent.sock')
+}

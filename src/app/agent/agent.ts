@@ -1,0 +1,200 @@
+import { stat } from 'node:fs/promises'
+import type { Config } from '../../config/config.ts'
+import type { Clock } from '../../kit/clock.ts'
+import { EdgeError } from '../../kit/errors.ts'
+import { systemRandom } from '../../kit/random.ts'
+import type { Parts } from '../../ota/parts.ts'
+import { checkPointers } from '../../ota/start.ts'
+import { createSteps } from '../../ota/steps.ts'
+import { Turns } from '../../ota/turns.ts'
+import { Updates } from '../../ota/updates.ts'
+import { TrustClient, type TrustSource } from '../../trust/client.ts'
+import { HighWaterTable } from '../../trust/high-water.ts'
+import { MetadataFolder } from '../../trust/metadata-files.ts'
+import { BUILD } from '../build-info.ts'
+import { Assignments } from './assignments.ts'
+import type { Control } from './control-socket.ts'
+import { type Disk, sweepDisk } from './disk.ts'
+import type { Enrolment } from './enrolment.ts'
+import type { DeviceFolders } from './folders.ts'
+import { host } from './hardware.ts'
+import { keptManifests } from './kept-manifests.ts'
+import type { OpenLink } from './open-link.ts'
+import { createProbePort } from './probe-port.ts'
+import type { ServeClient } from './serve-client.ts'
+import { readStatus, type Status } from './status.ts'
+import { TufTrust } from './trust-port.ts'
+import { readInstalledManifest, VersionsOnDisk } from './versions-on-disk.ts'
+
+export interface AgentParts {
+  readonly config: Config
+  readonly options: { readonly config: string | undefined; readonly state: string | undefined }
+  readonly enrolment: Enrolment
+  readonly folders: DeviceFolders
+  readonly disk: Disk
+  readonly line: OpenLink
+  readonly serve: ServeClient
+  readonly clock: Clock
+  readonly stop: AbortSignal
+}
+
+/** At most so often the registry is told anew what the device is like. */
+const STATE_MS = 1_000
+
+/** Everything that an agent is, put together. */
+export class Agent implements Control {
+  readonly #parts: AgentParts
+  readonly #store: VersionsOnDisk
+  readonly #updates: Updates
+  readonly #assignments: Assignments
+  #changed = new AbortController()
+  #described: object = {}
+
+  constructor(parts: AgentParts) {
+    this.#parts = parts
+    const { disk, line, clock, serve, folders } = parts
+    const trust = new TufTrust({
+      client: this.#createTrust(),
+      source: (signal) => sourceOf(line, signal),
+      work: folders.work,
+      installed: (sha256) => readInstalledManifest(disk.versions, sha256),
+    })
+    this.#store = this.#createStore(trust)
+    const engine: Parts = {
+      clock,
+      random: systemRandom,
+      journal: disk.journal,
+      turns: new Turns(),
+      trust,
+      store: this.#store,
+      host,
+      probe: createProbePort(parts),
+      serve,
+      gate: {
+        inhibited: () => this.#inhibited(),
+        isApproved: (manifest) => disk.journal.note(`approved/${manifest}`) === true,
+      },
+    }
+    this.#updates = new Updates({ ...engine, steps: createSteps(engine), stop: parts.stop })
+    this.#assignments = new Assignments({
+      device: parts.enrolment.device,
+      clock,
+      journal: disk.journal,
+      updates: this.#updates,
+      refresh: (signal) => trust.refresh(signal),
+      fetchAssignment: (bytesMax, signal) => line.link.fetchAssignment(bytesMax, signal),
+      onTaken: (rev) => line.link.knowRev(rev),
+      everyMs: parts.config.registry.poll_seconds * 1000,
+    })
+    line.describe = () => this.#described
+    disk.events.onPut = () => this.#changed.abort()
+  }
+
+  async run(): Promise<void> {
+    const { disk, line, serve, stop } = this.#parts
+    line.link.onDesired(() => this.#assignments.wake())
+    line.link.onMetadata(() => this.#assignments.wake())
+    line.link.knowRev(disk.journal.assignment?.rev ?? 0)
+    await sweepDisk(disk, await this.#store.pointerNames())
+    await this.#store.pointAtBuiltIn()
+    this.#described = await this.status()
+    const listening = line.link.run(stop)
+    await checkPointers({ journal: disk.journal, store: this.#store, serve }, stop)
+    await Promise.all([listening, this.#updates.run(), this.#assignments.run(stop), this.#reportChanges()])
+  }
+
+  async status(): Promise<Status> {
+    const { disk, line, enrolment } = this.#parts
+    return await readStatus({
+      enrolment,
+      disk,
+      store: this.#store,
+      isLinkUp: line.link.isUp,
+      view: this.#assignments.view,
+      progress: (model) => this.#updates.progress(model),
+    })
+  }
+
+  approve(model: string): void {
+    const { journal } = this.#parts.disk
+    const update = journal.working().find((each) => each.model === model)
+    if (update === undefined)
+      throw new EdgeError('input_invalid', `Cannot approve "${model}": no update of it is on its way`)
+    journal.setNote(`approved/${update.manifest}`, true)
+  }
+
+  /** Nothing of what was held against the versions of the model counts any more. */
+  retry(model: string): void {
+    const { journal } = this.#parts.disk
+    if (!journal.forget(model)) {
+      throw new EdgeError('input_invalid', `Cannot retry "${model}": nothing is held against it`)
+    }
+    this.#updates.wake()
+  }
+
+  #createTrust(): TrustClient {
+    const { disk, clock, enrolment, folders } = this.#parts
+    return new TrustClient({
+      files: new MetadataFolder(folders.trust),
+      highWater: new HighWaterTable(disk.database),
+      clock,
+      builtMs: BUILD.committedMs,
+      enrolledRoot: Buffer.from(JSON.stringify(enrolment.root)),
+      makeNonce: () => systemRandom.bytes(16).toHex(),
+    })
+  }
+
+  #createStore(trust: TufTrust): VersionsOnDisk {
+    const { disk, line, folders } = this.#parts
+    return new VersionsOnDisk({
+      ...disk,
+      modelsFolder: folders.models,
+      builtInFolder: disk.builtIn,
+      source: line.link.chunks,
+      fetchObject: (sha256, bytesMax, signal) => line.link.fetchObject(sha256, bytesMax, signal),
+      readManifestBytes: (sha256) => trust.bytes(sha256),
+      kept: () => keptManifests(disk, this.#store),
+    })
+  }
+
+  async #inhibited(): Promise<string | undefined> {
+    const { inhibitFile } = this.#parts.folders
+    return await stat(inhibitFile).then(
+      () => `the file "${inhibitFile}" is there`,
+      () => undefined,
+    )
+  }
+
+  /** What the device is like, whenever that has changed. */
+  async #reportChanges(): Promise<void> {
+    const { clock, line, stop } = this.#parts
+    while (!stop.aborted) {
+      this.#changed = new AbortController()
+      this.#described = await this.status()
+      await line.link.reportState().catch(ignoreSilence)
+      await clock.sleep(STATE_MS, stop)
+      if (!this.#changed.signal.aborted && !stop.aborted)
+        await fired(AbortSignal.any([this.#changed.signal, stop]))
+    }
+  }
+}
+
+function sourceOf({ link }: OpenLink, signal: AbortSignal): TrustSource {
+  return {
+    fetchMetadata: (name, bytesMax) => link.fetchMetadata(name, bytesMax, signal),
+    fetchObject: (sha256, bytesMax) => link.fetchObject(sha256, bytesMax, signal),
+    // Where there is no line to ask it over, the time is as unknown as before.
+    fetchTime: (nonce) => link.fetchTime(nonce, signal).catch(ignoreSilence),
+  }
+}
+
+/** The line is down: what was to be said is said when it is up again. */
+function ignoreSilence(error: unknown): undefined {
+  if (error instanceof EdgeError && error.code === 'peer_failed') return undefined
+  throw error
+}
+
+function fired(signal: AbortSignal): Promise<void> {
+  if (signal.aborted) return Promise.resolve()
+  return new Promise((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }))
+}

@@ -1,0 +1,166 @@
+import { z } from 'zod'
+import { isWorking } from '../../ota/machine.ts'
+import type { StorePort } from '../../ota/ports.ts'
+import type { Update } from '../../ota/update.ts'
+import type { Progress } from '../../ota/updates.ts'
+import type { TrustView } from '../../trust/view.ts'
+import { BUILD } from '../build-info.ts'
+import type { Disk } from './disk.ts'
+import type { Enrolment } from './enrolment.ts'
+import { deviceHardware } from './hardware.ts'
+
+const Version = z.object({ version: z.string(), release: z.int(), sha256: z.string() })
+
+const UpdateStatus = z.object({
+  rev: z.int(),
+  version: z.string(),
+  state: z.string(),
+  /** Null while it cannot be known. */
+  percent: z.number().nullable(),
+  waits_for: z.string(),
+  since: z.string(),
+  code: z.string(),
+  reason: z.string(),
+})
+
+const ModelStatus = z.object({
+  model: z.string(),
+  /** What its pointer leads to; null: nothing serves. */
+  running: Version.nullable(),
+  previous: Version.nullable(),
+  /** The last that has proven itself here. */
+  good: Version.nullable(),
+  assigned: Version.nullable(),
+  update: UpdateStatus.nullable(),
+})
+
+const Event = z.object({
+  time: z.string(),
+  rev: z.int(),
+  model: z.string(),
+  version: z.string(),
+  from: z.string(),
+  to: z.string(),
+  code: z.string(),
+  reason: z.string(),
+})
+
+/** What the device says of itself: to the registry, and to a person at it. */
+export const Status = z.object({
+  device: z.string(),
+  registry: z.string(),
+  limpet: z.string(),
+  hardware: z.object({ names: z.array(z.string()), providers: z.array(z.string()) }),
+  link: z.enum(['up', 'down']),
+  rev: z.int(),
+  /** Versions of the metadata; null before it was first refreshed. */
+  trust: z
+    .object({
+      root: z.int(),
+      timestamp: z.int(),
+      snapshot: z.int(),
+      expires: z.string(),
+      time_source: z.string(),
+    })
+    .nullable(),
+  models: z.array(ModelStatus),
+  quarantine: z.array(
+    z.object({
+      model: z.string(),
+      version: z.string(),
+      sha256: z.string(),
+      code: z.string(),
+      reason: z.string(),
+    }),
+  ),
+  events: z.array(Event),
+})
+
+export type Status = Readonly<z.infer<typeof Status>>
+type ModelStatus = z.infer<typeof ModelStatus>
+
+const EVENTS = 20
+
+export async function readStatus(parts: {
+  enrolment: Enrolment
+  disk: Disk
+  store: StorePort
+  isLinkUp: boolean
+  view: TrustView | undefined
+  progress: (model: string) => Progress | undefined
+}): Promise<Status> {
+  const { enrolment, disk, view } = parts
+  const { journal } = disk
+  const hardware = deviceHardware()
+  return {
+    device: enrolment.device,
+    registry: enrolment.registry,
+    limpet: BUILD.version,
+    hardware: { names: [...hardware.names], providers: [...hardware.providers] },
+    link: parts.isLinkUp ? 'up' : 'down',
+    rev: journal.assignment?.rev ?? 0,
+    trust:
+      view === undefined
+        ? null
+        : { ...view.versions, expires: iso(view.expiresMs), time_source: view.time.source },
+    models: await readModels(parts),
+    quarantine: journal.quarantined().map(({ model, version, manifest, code, reason }) => ({
+      model,
+      version,
+      sha256: manifest,
+      code,
+      reason,
+    })),
+    events: journal
+      .events()
+      .slice(0, EVENTS)
+      .map(({ time, rev, model, version, from, to, code, reason }) => {
+        return { time: iso(time), rev, model, version, from, to, code, reason }
+      }),
+  }
+}
+
+async function readModels(parts: Parameters<typeof readStatus>[0]): Promise<ModelStatus[]> {
+  const { store } = parts
+  const { journal } = parts.disk
+  const assigned = new Map((journal.assignment?.models ?? []).map((each) => [each.model, each]))
+  const updates = new Map(journal.latest().map((update) => [update.model, update]))
+  const names = new Set([...(await store.models()), ...assigned.keys(), ...updates.keys()])
+  return await Promise.all(
+    [...names].sort().map(async (model): Promise<ModelStatus> => {
+      const update = updates.get(model)
+      return {
+        model,
+        running: versionOf(await store.current(model)),
+        previous: versionOf((await store.earlier(model))[0]),
+        good: versionOf(journal.good(model)),
+        assigned: versionOf(assigned.get(model)),
+        update: update === undefined ? null : describeUpdate(update, parts.progress(model)),
+      }
+    }),
+  )
+}
+
+function describeUpdate(update: Update, progress: Progress | undefined): z.infer<typeof UpdateStatus> {
+  const { rev, version, state, code, reason } = update
+  return {
+    rev,
+    version,
+    state,
+    percent: isWorking(state) ? (progress?.percent ?? null) : null,
+    waits_for: isWorking(state) ? (progress?.waitsFor ?? '') : '',
+    since: iso(update.sinceMs),
+    code,
+    reason,
+  }
+}
+
+function versionOf(
+  of: { version: string; release: number; manifest: string } | undefined,
+): z.infer<typeof Version> | null {
+  return of === undefined ? null : { version: of.version, release: of.release, sha256: of.manifest }
+}
+
+function iso(ms: number): string {
+  return Number.isFinite(ms) ? new Date(ms).toISOString() : 'unknown'
+}

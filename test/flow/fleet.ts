@@ -1,0 +1,150 @@
+/** A fleet on this machine: the compiled binary as the registry and as each device, real keys, real files. */
+import { mkdir } from 'node:fs/promises'
+import { join } from 'node:path'
+import { Status } from '../../src/app/agent/status.ts'
+import type { TargetFields } from '../../src/trust/sign-metadata.ts'
+import { BINARY, cleanEnvironment, freePort, type Running, runToEnd, startServing } from '../kit/binary.ts'
+import { type RunningRegistry, startRegistry } from '../kit/registry.ts'
+import { packVersion, publisherKey, signFamily, upload, type Version } from '../registry/publish.ts'
+
+export interface Device {
+  readonly name: string
+  /** Its state is below. */
+  readonly home: string
+  readonly state: string
+}
+
+/** Short, so that a test sees the end of a trial, and patient with a machine that does other things as well. */
+export const POLICY = { observe_seconds: 1, requests_min: 1, p95_percent_max: 100_000 } as const
+
+export interface Assigned {
+  readonly model: string
+  readonly version: string
+  readonly policy?: Readonly<Record<string, unknown>>
+  readonly schedule?: Readonly<Record<string, unknown>>
+  readonly allow_downgrade?: boolean
+}
+
+export class Fleet {
+  readonly registry: RunningRegistry
+  readonly #folder: string
+  readonly #listed = new Map<string, { version: number; targets: Record<string, TargetFields> }>()
+
+  private constructor(folder: string, registry: RunningRegistry) {
+    this.#folder = folder
+    this.registry = registry
+  }
+
+  static async start(folder: string): Promise<Fleet> {
+    return new Fleet(folder, await startRegistry(join(folder, 'central')))
+  }
+
+  /** As a publisher would, but for the check that keeps what is not fit from being published. */
+  async publish(published: Version): Promise<{ manifest: string }> {
+    const packed = packVersion(published)
+    await upload(packed, (method, path, body) => this.registry.ask(method, path, body))
+    const family = published.model.split('/')[0] ?? ''
+    const before = this.#listed.get(family) ?? { version: 1, targets: {} }
+    const next = { version: before.version + 1, targets: { ...before.targets, ...packed.targets } }
+    const key = await publisherKey(join(this.registry.state, 'development-keys'), family)
+    const signed = signFamily({ ...next, nowMs: Date.now() }, key)
+    await expectOk(this.registry.ask('POST', `/v1/metadata/${family}`, signed))
+    this.#listed.set(family, next)
+    return { manifest: packed.manifest }
+  }
+
+  async assign(target: string, models: readonly Assigned[]): Promise<void> {
+    const complete = models.map((each) => ({ policy: POLICY, ...each }))
+    await expectOk(this.registry.ask('PUT', `/v1/assignments/${target}`, { models: complete }))
+  }
+
+  async enrol(name: string): Promise<Device> {
+    const home = join(this.#folder, name)
+    await mkdir(home, { recursive: true })
+    const answer = await expectOk(this.registry.ask('POST', '/v1/tokens', { device: name }))
+    const { token } = (await answer.json()) as { token: string }
+    const { exitCode, stderr } = await runToEnd(home, {
+      command: [BINARY, 'enrol', '--registry', this.registry.url, '--token', token],
+    })
+    if (exitCode !== 0) throw new Error(stderr)
+    return { name, home, state: join(home, 'state') }
+  }
+
+  /** What the registry has heard of the device, oldest first. */
+  async events(device: string): Promise<ToldEvent[]> {
+    const answer = await expectOk(this.registry.ask('GET', `/v1/devices/${device}/events?count=1000`))
+    const { events } = (await answer.json()) as { events: { body: ToldEvent }[] }
+    return events.map(({ body }) => body)
+  }
+
+  /** A command at the device. */
+  async run(device: Device, args: readonly string[]): Promise<void> {
+    const { exitCode, stderr } = await runToEnd(device.home, { command: [BINARY, ...args] })
+    if (exitCode !== 0) throw new Error(stderr)
+  }
+
+  /** Waits until the newest update of the model is one to that version, and has ended so. */
+  async ended(
+    device: Device,
+    model: string,
+    expected: { readonly version: string; readonly state: string },
+  ): Promise<Status> {
+    let last: Status | undefined
+    try {
+      return await eventually(`${model} ${expected.version} is ${expected.state}`, async () => {
+        last = await statusOf(device)
+        const update = last?.models.find((each) => each.model === model)?.update
+        const isEnd = update?.version === expected.version && ENDED.includes(update.state)
+        if (isEnd && update.state !== expected.state) throw new Error(JSON.stringify(update))
+        return isEnd ? last : undefined
+      })
+    } catch (cause) {
+      throw new Error(`It is ${JSON.stringify(last?.models)}`, { cause })
+    }
+  }
+}
+
+const ENDED = ['committed', 'rejected', 'failed', 'reverted', 'stuck']
+
+export interface ToldEvent {
+  readonly rev: number
+  readonly model: string
+  readonly version: string
+  readonly from: string
+  readonly to: string
+  readonly code: string
+  readonly reason: string
+}
+
+const WAIT_MS_MAX = 60_000
+
+/** Looks until it is so, or says what it was waiting for. */
+export async function eventually<T>(what: string, look: () => Promise<T>): Promise<NonNullable<T>> {
+  const deadline = performance.now() + WAIT_MS_MAX
+  for (;;) {
+    const found = await look()
+    if (found !== undefined && found !== null && found !== false) return found as NonNullable<T>
+    if (performance.now() > deadline) throw new Error(`Not so after ${WAIT_MS_MAX} ms: ${what}`)
+    await Bun.sleep(100)
+  }
+}
+
+async function expectOk(sent: Promise<Response>): Promise<Response> {
+  const answer = await sent
+  if (!answer.ok) throw new Error(`${answer.status}: ${await answer.text()}`)
+  return answer
+}
+
+/** At a port of its own: what is restarted has to come back where it was. */
+export async function startUp(device: Device): Promise<Running> {
+  return await startServing(device.home, { command: [BINARY, 'up', '--port', String(await freePort())] })
+}
+
+/** As `limpet status --json` tells it; undefined while no agent answers. */
+export async function statusOf(device: Device): Promise<Status | undefined> {
+  const { stdout, exitCode } = await runToEnd(device.home, {
+    command: [BINARY, 'status', '--json'],
+    env: cleanEnvironment(device.home),
+  })
+  return exitCode === 0 ? Status.parse(JSON.parse(stdout)) : undefined
+}
