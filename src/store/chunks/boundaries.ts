@@ -1,6 +1,7 @@
-import { closeSync, fstatSync, openSync } from 'node:fs'
+import { closeSync, fstatSync, openSync, readSync } from 'node:fs'
 import { dirname, join, posix } from 'node:path'
 import { EdgeError } from '../../kit/errors.ts'
+import { findCut, type Grain } from './gear.ts'
 import { type Extent, findTensors, type TensorPlaces } from './onnx-tensors.ts'
 import { fileSource } from './proto-reader.ts'
 
@@ -13,6 +14,15 @@ export interface Boundaries {
   /** Why the content alone decides, for a file that was to be a model. */
   readonly problem: string | undefined
 }
+
+/**
+ * What lies between the tensors is the graph, names and small tensors: little of the file and most of what a change
+ * touches. It is cut finely, so that a change of a node costs some kilobytes and not a hundred.
+ */
+const FINE: Grain = { bytesMin: 2_048, cutBits: 12 }
+const FINE_BYTES_MAX = 8 * 1024
+/** A longer stretch is no graph: it is cut like weights. */
+const GRAPH_BYTES_MAX = 4 * 1024 * 1024
 
 const CONTENT: Boundaries = { at: [], by: 'content', problem: undefined }
 
@@ -29,21 +39,35 @@ export function findBoundaries(folder: string, paths: readonly string[]): Map<st
       found.set(path, { ...CONTENT, problem: places.problem })
       continue
     }
-    found.set(path, byTensors(places.inside))
+    found.set(path, {
+      at: risingFrom([...endsOf(places.inside), ...places.cuts]),
+      by: 'tensors',
+      problem: undefined,
+    })
     for (const [location, extents] of places.outside) {
       // What the model calls a file is relative to the model's own folder; a path out of the folder is not among `paths`.
       const name = posix.normalize(posix.join(dirname(path), location))
       beside.set(name, [...(beside.get(name) ?? []), ...extents])
     }
   }
-  for (const [path, extents] of beside) if (found.get(path) === CONTENT) found.set(path, byTensors(extents))
+  for (const [path, extents] of beside) {
+    const isKnown = found.get(path) === CONTENT
+    if (isKnown) found.set(path, { at: risingFrom(endsOf(extents)), by: 'tensors', problem: undefined })
+  }
   return found
 }
 
-function placesIn(path: string): TensorPlaces | { readonly problem: string } {
+interface Places extends TensorPlaces {
+  /** Between the tensors. */
+  readonly cuts: readonly number[]
+}
+
+function placesIn(path: string): Places | { readonly problem: string } {
   const descriptor = openSync(path, 'r')
   try {
-    return findTensors(fileSource(descriptor, fstatSync(descriptor).size))
+    const { size } = fstatSync(descriptor)
+    const { inside, outside } = findTensors(fileSource(descriptor, size))
+    return { inside, outside, cuts: gapsBetween(inside, size).flatMap((gap) => cutFinely(descriptor, gap)) }
   } catch (error) {
     if (error instanceof EdgeError) return { problem: error.message }
     throw error
@@ -52,9 +76,31 @@ function placesIn(path: string): TensorPlaces | { readonly problem: string } {
   }
 }
 
+function gapsBetween(tensors: readonly Extent[], size: number): Extent[] {
+  const ends = [0, ...tensors.map(({ at, bytes }) => at + bytes)]
+  const starts = [...tensors.map(({ at }) => at), size]
+  return ends.map((at, index) => ({ at, bytes: (starts[index] ?? size) - at }))
+}
+
+function cutFinely(descriptor: number, gap: Extent): number[] {
+  if (gap.bytes <= FINE.bytesMin || gap.bytes > GRAPH_BYTES_MAX) return []
+  const bytes = new Uint8Array(gap.bytes)
+  const length = readSync(descriptor, bytes, 0, gap.bytes, gap.at)
+  const cuts: number[] = []
+  for (let from = 0; from < length; ) {
+    from = findCut(bytes, from, Math.min(length, from + FINE_BYTES_MAX), FINE)
+    cuts.push(gap.at + from)
+  }
+  return cuts
+}
+
 /** A tensor's first byte begins a chunk, and so does the first one after it. Beyond the file's end none is ever reached. */
-function byTensors(extents: readonly Extent[]): Boundaries {
-  const at = new Set(extents.flatMap((extent) => [extent.at, extent.at + extent.bytes]))
+function endsOf(extents: readonly Extent[]): number[] {
+  return extents.flatMap((extent) => [extent.at, extent.at + extent.bytes])
+}
+
+function risingFrom(places: readonly number[]): number[] {
+  const at = new Set(places)
   at.delete(0)
-  return { at: [...at].sort((one, other) => one - other), by: 'tensors', problem: undefined }
+  return [...at].sort((one, other) => one - other)
 }

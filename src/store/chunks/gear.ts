@@ -7,8 +7,14 @@ import { CHUNK_BYTES_MIN } from './limits.ts'
  */
 const WINDOW_BYTES = 32
 
-/** Chance has one of the 65,536 values of the upper half: on average every 64 KiB, after the least that a chunk has. */
-const CUT_SHIFT = 16
+/** How large the pieces become: `bytesMin`, and on average 2^`cutBits` more, where the content says so. */
+export interface Grain {
+  readonly bytesMin: number
+  readonly cutBits: number
+}
+
+/** Of weights: 64 KiB and a little more on average. */
+const COARSE: Grain = { bytesMin: CHUNK_BYTES_MIN, cutBits: 16 }
 
 /** Of each byte, the first 32 bits of its SHA-256: nothing up the sleeve, and the same everywhere. */
 export const GEAR = Int32Array.from({ length: 256 }, (_, byte) =>
@@ -16,13 +22,15 @@ export const GEAR = Int32Array.from({ length: 256 }, (_, byte) =>
 )
 
 /** Where the chunk ends that begins at `from`: at `end`, or where the content says so before. */
-export function findCut(bytes: Uint8Array, from: number, end: number): number {
-  const first = from + CHUNK_BYTES_MIN
+export function findCut(bytes: Uint8Array, from: number, end: number, grain = COARSE): number {
+  const first = from + grain.bytesMin
   if (first >= end) return end
+  const shift = 32 - grain.cutBits
   let hash = 0
   for (let at = first - WINDOW_BYTES; at < first; at++) hash = ((hash << 1) + (GEAR[bytes[at] ?? 0] ?? 0)) | 0
   for (let at = first; at < end; at++) {
-    if (hash >>> CUT_SHIFT === 0) return at
+    // The upper bits: they depend on the whole window, the lower ones on its last bytes alone.
+    if (hash >>> shift === 0) return at
     hash = ((hash << 1) + (GEAR[bytes[at] ?? 0] ?? 0)) | 0
   }
   return end
