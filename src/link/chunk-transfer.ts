@@ -3,7 +3,7 @@ import { encodeBitmap } from './bitmap.ts'
 import type { ChunkRequest, DecodeChunk, FetchedChunk } from './chunk-source.ts'
 import type { Exchange } from './exchange.ts'
 import type { Frame } from './frame.ts'
-import type { Line } from './line.ts'
+import type { OpenLine } from './line.ts'
 import { ANSWER_BYTES_MAX, WANT_BITS_MAX } from './messages.ts'
 import { Parts } from './parts.ts'
 import type { TokenBucket } from './token-bucket.ts'
@@ -11,7 +11,7 @@ import { Window } from './window.ts'
 
 export interface TransferParts {
   readonly exchange: Exchange
-  readonly line: Line
+  readonly line: OpenLine
   readonly frameBytes: number
   readonly bucket: TokenBucket
   readonly decode: DecodeChunk

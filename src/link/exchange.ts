@@ -1,7 +1,7 @@
 import type { Clock } from '../kit/clock.ts'
 import { EdgeError } from '../kit/errors.ts'
 import { decodeFrame, type Frame } from './frame.ts'
-import type { Line } from './line.ts'
+import type { OpenLine } from './line.ts'
 import { encodeMessage, type Request } from './messages.ts'
 import type { Topics } from './topics.ts'
 
@@ -10,8 +10,8 @@ const STALL_MS = 4_000
 /** After its end an answer has this long for frames that were overtaken. */
 const LATE_MS = 100
 
-type WithoutRid<T> = T extends unknown ? Omit<T, 'rid'> : never
-export type Question = WithoutRid<Request>
+type WithoutNumbers<T> = T extends unknown ? Omit<T, 'rid' | 'line'> : never
+export type Question = WithoutNumbers<Request>
 
 export interface Answer {
   /** All of its frames came. */
@@ -24,11 +24,13 @@ export interface Answer {
 export class Exchange {
   readonly #clock: Clock
   readonly #topic: string
+  readonly #connection: () => number
   readonly #open = new Map<number, Asked>()
   #last = 0
 
-  constructor(parts: { clock: Clock; topics: Topics; device: string }) {
+  constructor(parts: { clock: Clock; topics: Topics; device: string; connection: () => number }) {
     this.#clock = parts.clock
+    this.#connection = parts.connection
     this.#topic = parts.topics.up(parts.device, 'req')
   }
 
@@ -46,7 +48,7 @@ export class Exchange {
    */
   async ask(
     question: Question,
-    options: { line: Line; signal: AbortSignal; take: (frame: Frame) => void },
+    options: { line: OpenLine; signal: AbortSignal; take: (frame: Frame) => void },
   ): Promise<Answer> {
     const { line, signal } = options
     this.#last = (this.#last + 1) % 2 ** 32
@@ -56,7 +58,7 @@ export class Exchange {
     try {
       await line.publish({
         topic: this.#topic,
-        payload: encodeMessage({ ...question, rid }),
+        payload: encodeMessage({ ...question, rid, line: this.#connection() }),
         qos: 1,
         retain: false,
       })
@@ -73,7 +75,7 @@ export class Exchange {
   /** The answer as one piece, where it is a small one; undefined: none came. */
   async askOnce(
     question: Question,
-    options: { line: Line; signal: AbortSignal },
+    options: { line: OpenLine; signal: AbortSignal },
   ): Promise<Uint8Array | undefined> {
     let bytes: Uint8Array | undefined
     await this.ask(question, {

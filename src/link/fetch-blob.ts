@@ -1,7 +1,7 @@
 import { EdgeError } from '../kit/errors.ts'
 import { encodeBitmap } from './bitmap.ts'
 import type { Exchange, Question } from './exchange.ts'
-import type { Line } from './line.ts'
+import type { OpenLine } from './line.ts'
 import { Parts } from './parts.ts'
 
 /** Parts that are asked for at once: under a megabyte, so that no broker's queue is in the way. */
@@ -17,7 +17,7 @@ export type BlobQuestion =
 
 export interface BlobOptions {
   readonly exchange: Exchange
-  readonly line: Line
+  readonly line: OpenLine
   readonly frameBytes: number
   readonly bytesMax: number
   readonly signal: AbortSignal

@@ -12,6 +12,10 @@ export class HttpChunks implements ChunkSource {
   readonly #registry: HttpRegistry
   readonly #bucket: TokenBucket
   readonly #decode: DecodeChunk
+  /** Of the index asked for last: where things lie does not change. */
+  #places: { readonly index: string; readonly places: readonly Place[] } | undefined
+  /** What had come of a chunk when a connection broke. */
+  #begun: Begun | undefined
 
   constructor(parts: { registry: HttpRegistry; bucket: TokenBucket; decode: DecodeChunk }) {
     this.#registry = parts.registry
@@ -20,32 +24,59 @@ export class HttpChunks implements ChunkSource {
   }
 
   async *fetch(request: ChunkRequest): AsyncGenerator<FetchedChunk> {
-    const places = await this.#registry.places(request.index, request.signal)
+    const places = await this.#placesOf(request)
     const stored = request.wanted.map((chunk) => locate(chunk, places[chunk], request))
     for (const run of groupRuns(stored)) yield* this.#fetchRun(run, request)
+  }
+
+  async #placesOf({ index, signal }: ChunkRequest): Promise<readonly Place[]> {
+    if (this.#places?.index !== index) {
+      this.#places = { index, places: await this.#registry.places(index, signal) }
+    }
+    return this.#places.places
   }
 
   async *#fetchRun(run: readonly Stored[], request: ChunkRequest): AsyncGenerator<FetchedChunk> {
     const [first] = run
     const last = run.at(-1)
     if (first === undefined || last === undefined) return
-    const range = { start: first.offset, end: last.offset + last.storedBytes, signal: request.signal }
-    const cutter = new Cutter(run)
-    await this.#bucket.ready(request.signal)
-    for await (const piece of this.#registry.range(first.pack, range)) {
-      this.#bucket.spend(piece.byteLength)
-      for (const { stored, bytes } of cutter.take(piece)) {
-        yield {
-          chunk: stored.chunk,
-          bytes: this.#decode({ encoding: stored.encoding, bytes }, request.length(stored.chunk)),
-        }
-      }
-      // Not reading is what slows the other side down.
-      await this.#bucket.ready(request.signal)
+    const cutter = new Cutter(run, this.#takeBegun(first))
+    const range = {
+      start: first.offset + cutter.begun.byteLength,
+      end: last.offset + last.storedBytes,
+      signal: request.signal,
     }
-    if (!cutter.isDone)
-      throw new EdgeError('peer_failed', `Cannot fetch from the pack ${first.pack}: the answer ended early`)
+    await this.#bucket.ready(request.signal)
+    try {
+      for await (const piece of this.#registry.range(first.pack, range)) {
+        this.#bucket.spend(piece.byteLength)
+        for (const { stored, bytes } of cutter.take(piece)) {
+          const length = request.length(stored.chunk)
+          yield { chunk: stored.chunk, bytes: this.#decode({ encoding: stored.encoding, bytes }, length) }
+        }
+        // Not reading is what slows the other side down.
+        await this.#bucket.ready(request.signal)
+      }
+    } finally {
+      if (cutter.next !== undefined) this.#begun = { ...cutter.next, bytes: cutter.begun }
+    }
+    if (cutter.next === undefined) return
+    throw new EdgeError('peer_failed', `Cannot fetch from the pack ${first.pack}: the answer ended early`)
   }
+
+  /** The beginning of this chunk, where it is here. */
+  #takeBegun({ pack, offset, storedBytes }: Stored): Uint8Array {
+    const begun = this.#begun
+    this.#begun = undefined
+    const fits = begun?.pack === pack && begun.offset === offset && begun.bytes.byteLength < storedBytes
+    return fits ? begun.bytes : new Uint8Array(0)
+  }
+}
+
+interface Begun {
+  readonly pack: string
+  readonly offset: number
+  readonly bytes: Uint8Array
 }
 
 interface Stored {
@@ -98,32 +129,40 @@ function byPlace(one: Stored, other: Stored): number {
 /** Cuts what comes in pieces of any size into stored chunks. */
 class Cutter {
   readonly #run: readonly Stored[]
-  #next = 0
-  #pieces: Uint8Array[] = []
-  #bytes = 0
+  #at = 0
+  #pieces: Uint8Array[]
+  #bytes: number
 
-  constructor(run: readonly Stored[]) {
+  constructor(run: readonly Stored[], begun: Uint8Array) {
     this.#run = run
+    this.#pieces = begun.byteLength === 0 ? [] : [begun]
+    this.#bytes = begun.byteLength
   }
 
-  get isDone(): boolean {
-    return this.#next === this.#run.length
+  /** The one that is being waited for; undefined: all have come. */
+  get next(): Stored | undefined {
+    return this.#run[this.#at]
+  }
+
+  /** What has come of it. */
+  get begun(): Uint8Array {
+    return Buffer.concat(this.#pieces)
   }
 
   *take(piece: Uint8Array): Generator<{ stored: Stored; bytes: Uint8Array }> {
     let rest = piece
-    for (let stored = this.#run[this.#next]; stored !== undefined; stored = this.#run[this.#next]) {
+    for (let stored = this.next; stored !== undefined; stored = this.next) {
       const lacking = stored.storedBytes - this.#bytes
       if (rest.byteLength < lacking) break
       const tail = rest.subarray(0, lacking)
       const bytes = this.#pieces.length === 0 ? tail : Buffer.concat([...this.#pieces, tail])
       this.#pieces = []
       this.#bytes = 0
-      this.#next += 1
+      this.#at += 1
       rest = rest.subarray(lacking)
       yield { stored, bytes }
     }
-    if (rest.byteLength === 0 || this.isDone) return
+    if (rest.byteLength === 0 || this.next === undefined) return
     this.#pieces.push(rest)
     this.#bytes += rest.byteLength
   }

@@ -32,6 +32,7 @@ export class KeptLine {
   /** Where a broker has sent us, for the next attempt. */
   #reference: string | undefined
   #line: Line | undefined
+  readonly #waiting = new Set<() => void>()
 
   constructor(parts: KeptLineParts) {
     this.#parts = parts
@@ -47,6 +48,16 @@ export class KeptLine {
 
   get isUp(): boolean {
     return this.#line?.isOpen === true
+  }
+
+  /** Resolves once there is a line, or after so long. */
+  async whenUp(msMax: number, signal: AbortSignal): Promise<void> {
+    if (this.isUp) return
+    const up = new AbortController()
+    const wake = () => up.abort()
+    this.#waiting.add(wake)
+    await this.#parts.clock.sleep(msMax, AbortSignal.any([signal, up.signal]))
+    this.#waiting.delete(wake)
   }
 
   /** Runs until the signal fires. */
@@ -81,6 +92,7 @@ export class KeptLine {
     try {
       await this.#parts.greet(line)
       this.#line = line
+      for (const wake of this.#waiting) wake()
       LOG.info('link.up', { mqtt: this.#version, ...limitsOf(line) })
       this.#parts
         .onUp?.(line)

@@ -169,6 +169,9 @@ function closed(): EdgeError {
   return new EdgeError('peer_failed', 'Cannot send: the line to the broker is closed')
 }
 
+/** What others need of a line. */
+export type OpenLine = Pick<Line, 'isOpen' | 'limits' | 'ended' | 'publish'>
+
 /** Resolves once the broker has said yes. */
 export function openLine(options: LineOptions, signal: AbortSignal): Promise<Line> {
   signal.throwIfAborted()

@@ -11,7 +11,7 @@ import { type BlobQuestion, fetchBlob } from './fetch-blob.ts'
 import { HttpChunks } from './http-chunks.ts'
 import { HttpRegistry } from './http-registry.ts'
 import { KeptLine } from './kept-line.ts'
-import type { Line, LineOptions, Tls } from './line.ts'
+import type { Line, LineOptions, OpenLine, Tls } from './line.ts'
 import { Desired, decodeMessage, FRAME_BYTES, RegistryState } from './messages.ts'
 import { MqttChunks } from './mqtt-chunks.ts'
 import type { Outbox } from './outbox.ts'
@@ -54,6 +54,8 @@ export interface LinkParts {
 
 /** What the topic, the lengths and the properties of a packet take of what the broker allows. */
 const PACKET_OVERHEAD_BYTES = 256
+/** A transfer waits so long for a line before it tries another way. */
+const LINE_MS_MAX = 15_000
 /** The device's line to its registry: what it fetches, what it reports, what it is told. */
 export class Link {
   /** Every way that chunks can come. */
@@ -76,7 +78,7 @@ export class Link {
     const { options, clock, random } = parts
     this.#topics = new Topics(options.prefix)
     const common = { ...parts, topics: this.#topics, device: options.device }
-    this.#exchange = new Exchange(common)
+    this.#exchange = new Exchange({ ...common, connection: () => this.#presence.connection })
     this.#events = new EventSender(common)
     this.#presence = new Presence(common)
     this.#sync = new Sync({
@@ -110,11 +112,10 @@ export class Link {
         sources.push(new HttpChunks({ registry: this.#http, bucket, decode }))
       }
       if (transport === 'mqtt') {
-        const { exchange, kept } = { exchange: this.#exchange, kept: this.#kept }
         sources.push(
           new MqttChunks({
-            exchange,
-            line: () => kept.line,
+            exchange: this.#exchange,
+            line: (signal) => this.#waitForLine(signal),
             frameBytes: (line) => this.#frameBytes(line),
             bucket,
             decode,
@@ -123,6 +124,12 @@ export class Link {
       }
     }
     return new AnySource({ sources, clock, random, idleMsMax: options.idleSecondsMax * 1000 })
+  }
+
+  /** A line that has just broken is back soon. */
+  async #waitForLine(signal: AbortSignal): Promise<Line> {
+    await this.#kept.whenUp(LINE_MS_MAX, signal)
+    return this.#kept.line
   }
 
   /** Keeps the line until the signal fires. */
@@ -202,7 +209,7 @@ export class Link {
     }
   }
 
-  #frameBytes(line: Line): number {
+  #frameBytes(line: OpenLine): number {
     const most = Math.min(
       this.#parts.options.payloadBytesMax,
       line.limits.packetBytesMax - PACKET_OVERHEAD_BYTES,

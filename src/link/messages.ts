@@ -24,7 +24,12 @@ export const WANT_BITS_MAX = 16_384
 export const ANSWER_BYTES_MAX = 8 * 1024 ** 2
 const PARTS_WANTED_MAX = 256
 
-const answerable = { rid: Uint32, frame_bytes: z.int().min(FRAME_BYTES.least).max(FRAME_BYTES.most) }
+const answerable = {
+  rid: Uint32,
+  /** The device's connection: what was asked over an older one needs no answer any more. */
+  line: Counter,
+  frame_bytes: z.int().min(FRAME_BYTES.least).max(FRAME_BYTES.most),
+}
 /** Which items, or which parts of the one item: bit 0 of the first digit's highest bit is the item at `offset`. */
 const windowed = {
   ...answerable,

@@ -1,16 +1,16 @@
 import type { ChunkRequest, ChunkSource, DecodeChunk, FetchedChunk } from './chunk-source.ts'
 import { ChunkTransfer } from './chunk-transfer.ts'
 import type { Exchange } from './exchange.ts'
-import type { Line } from './line.ts'
+import type { OpenLine } from './line.ts'
 import type { Parts } from './parts.ts'
 import type { TokenBucket } from './token-bucket.ts'
 
 export interface MqttChunkParts {
   readonly exchange: Exchange
-  /** Throws where there is none now. */
-  readonly line: () => Line
+  /** Waits a while for one; throws where there is none then. */
+  readonly line: (signal: AbortSignal) => Promise<OpenLine>
   /** What one frame may have on this line. */
-  readonly frameBytes: (line: Line) => number
+  readonly frameBytes: (line: OpenLine) => number
   readonly bucket: TokenBucket
   readonly decode: DecodeChunk
 }
@@ -33,7 +33,7 @@ export class MqttChunks implements ChunkSource {
   }
 
   async *fetch(request: ChunkRequest): AsyncGenerator<FetchedChunk> {
-    const line = this.#parts.line()
+    const line = await this.#parts.line(request.signal)
     const frameBytes = this.#parts.frameBytes(line)
     const transfer = new ChunkTransfer({
       ...this.#parts,

@@ -35,6 +35,11 @@ export class Presence {
     this.#describe = parts.describe
   }
 
+  /** Rises with each connection, for good. */
+  get connection(): number {
+    return this.#first / STATES_OF_A_CONNECTION
+  }
+
   /** A new connection begins; what the broker says when it breaks. */
   begin(): Message {
     this.#first = this.#outbox.nextConnection() * STATES_OF_A_CONNECTION

@@ -14,7 +14,8 @@ import {
   type Synced,
 } from '../link/messages.ts'
 import type { Topics } from '../link/topics.ts'
-import { type AnswerSources, answer } from './answers.ts'
+import { AnswerDesk } from './answer-desk.ts'
+import type { AnswerSources } from './answers.ts'
 import type { Assignments, Issued } from './assignments.ts'
 import type { BrokerLine } from './broker.ts'
 import type { Devices } from './devices.ts'
@@ -22,10 +23,6 @@ import { EventIntake } from './event-intake.ts'
 
 const LOG = logger('registry')
 
-/** Questions of one device that wait while one is answered; what comes on top is let go, and asked again. */
-const WAITING_MAX = 4
-/** Answers under way: each holds a few chunks in memory. */
-const ANSWERS_MAX = 64
 /** Life signs are written down together: one for each is more than a disk should bear. */
 const SEEN_MS = 5_000
 
@@ -42,12 +39,10 @@ export class MqttService {
   /** Of this run of the registry. */
   readonly sid: string
   readonly #parts: ServiceParts
-  readonly #sources: AnswerSources
-  readonly #queues = new Map<string, Request[]>()
+  readonly #desk: AnswerDesk
   readonly #seen = new Set<string>()
   readonly #events: EventIntake
   readonly #stop = new AbortController()
-  #answering = 0
   #line: BrokerLine | undefined
 
   constructor(parts: ServiceParts) {
@@ -57,11 +52,14 @@ export class MqttService {
       devices: parts.devices,
       acknowledge: (device, event) => this.#acknowledge(device, event),
     })
-    this.#sources = {
-      ...parts,
-      sync: (device, rev) => this.#sync(device, rev),
-      readAssignment: (device) => parts.assignments.current(device)?.envelope,
-    }
+    this.#desk = new AnswerDesk({
+      sources: {
+        ...parts,
+        sync: (device, rev) => this.#sync(device, rev),
+        readAssignment: (device) => parts.assignments.current(device)?.envelope,
+      },
+      send: (device, frame) => this.#send(device, frame),
+    })
   }
 
   /** From here on it speaks. Messages may have come before: what they ask is answered now. */
@@ -74,6 +72,7 @@ export class MqttService {
   async stop(): Promise<void> {
     await this.#sayState(false).catch(() => undefined)
     this.#stop.abort()
+    this.#desk.close()
     this.#events.flush()
     this.#flushSeen()
   }
@@ -108,7 +107,7 @@ export class MqttService {
       // Behind another broker somebody may speak whom that broker knows and we do not.
       if (!this.#parts.devices.has(device)) throw new EdgeError('not_found', 'no such device is enrolled')
       this.#seen.add(device)
-      if (kind === 'req') this.#takeRequest(device, decodeMessage(Request, payload))
+      if (kind === 'req') this.#desk.take(device, decodeMessage(Request, payload))
       else if (kind === 'ev') this.#events.take(device, decodeMessage(DeviceEvent, payload))
       else if (kind === 'state') {
         const state = decodeMessage(DeviceState, payload)
@@ -132,37 +131,6 @@ export class MqttService {
       bytes: Buffer.from(sid),
     } as const
     this.#send(device, frame).catch((error: unknown) => this.#complain(device, error))
-  }
-
-  #takeRequest(device: string, request: Request): void {
-    const queue = this.#queues.get(device)
-    if (queue !== undefined) {
-      if (queue.length >= WAITING_MAX)
-        throw new EdgeError('queue_full', `${queue.length} questions of it wait, at most ${WAITING_MAX}`)
-      queue.push(request)
-      return
-    }
-    if (this.#answering >= ANSWERS_MAX)
-      throw new EdgeError('queue_full', `${ANSWERS_MAX} answers are under way`)
-    this.#answering += 1
-    this.#queues.set(device, [request])
-    void this.#answerAll(device).finally(() => {
-      this.#answering -= 1
-      this.#queues.delete(device)
-    })
-  }
-
-  /** One after the other: two answers at once would only be in each other's way. */
-  async #answerAll(device: string): Promise<void> {
-    const queue = this.#queues.get(device) ?? []
-    while (queue[0] !== undefined && !this.#stop.signal.aborted) {
-      try {
-        for await (const frame of answer(device, queue[0], this.#sources)) await this.#send(device, frame)
-      } catch (error) {
-        this.#complain(device, error)
-      }
-      queue.shift()
-    }
   }
 
   #complain(device: string, error: unknown): void {
