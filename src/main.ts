@@ -6,6 +6,7 @@ import { addBundles } from './commands/bundles.ts'
 import { addKeys } from './commands/keys.ts'
 import { addModels } from './commands/models.ts'
 import { collect, integerIn, OPTIONS, print, share } from './commands/options.ts'
+import { addRegistry } from './commands/registry.ts'
 import { addTuf } from './commands/tuf.ts'
 import { readEnvironment } from './config/environment.ts'
 import { armCrashPoints } from './kit/crash-point.ts'
@@ -17,6 +18,8 @@ function createProgram(): Command {
   const program = new Command('limpet')
     .description('Edge inference appliance: serves ONNX models to Triton and KServe clients')
     .version(BUILD.version, '--version')
+    // What stands after a command is that command's, at every level.
+    .enablePositionalOptions()
     .showHelpAfterError('(see "limpet COMMAND --help")')
     .exitOverride()
   addServing(program)
@@ -125,34 +128,6 @@ function addDevice(program: Command): void {
     .action(async (folder, options) => {
       const { runProbe } = await import('./app/run-probe.ts')
       process.exitCode = (await runProbe({ folder, ...options }, print)) ? EXIT.ok : EXIT.failed
-    })
-}
-
-function addRegistry(program: Command): void {
-  program
-    .command('registry')
-    .description('the central side: holds signed models, says what devices should run, answers them')
-    .addOption(new Option('--state <dir>', 'its folder (default: "registry" within LIMPET_STATE)'))
-    .addOption(OPTIONS.host())
-    .addOption(
-      new Option('--port <number>', 'port of its HTTP API, 0 for any (default: http.port, 8100)').argParser(
-        integerIn(0, 65_535),
-      ),
-    )
-    .addOption(
-      new Option(
-        '--mqtt-port <number>',
-        'port of its broker, 0 for any (default: mqtt.port, 1883)',
-      ).argParser(integerIn(0, 65_535)),
-    )
-    .addOption(new Option('--broker <url>', 'another MQTT broker than the one inside: mqtt:// or mqtts://'))
-    .addOption(OPTIONS.config())
-    .addOption(
-      new Option('--dev-keys', 'where there are no keys, make some that are good for nothing but trying out'),
-    )
-    .action(async (options) => {
-      const { runRegistry } = await import('./app/registry.ts')
-      await runRegistry({ ...options, devKeys: options.devKeys === true }, print)
     })
 }
 

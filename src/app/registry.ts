@@ -4,9 +4,7 @@ import type { Server } from 'bun'
 import { readEnvironment } from '../config/environment.ts'
 import { loadRegistryConfig, type RegistryConfig } from '../config/registry-config.ts'
 import { systemClock } from '../kit/clock.ts'
-import { openDatabase } from '../kit/database.ts'
 import { makeFolderDurably } from '../kit/durable-file.ts'
-import { unpackEmbedded } from '../kit/embedded-file.ts'
 import { EdgeError, messageOf } from '../kit/errors.ts'
 import { logger, setLogLevel } from '../kit/log.ts'
 import { systemRandom } from '../kit/random.ts'
@@ -20,11 +18,11 @@ import { MqttService } from '../registry/mqtt-service.ts'
 import { RateLimit } from '../registry/rate-limit.ts'
 import { makeFirstKey, openRegistry, type Registry } from '../registry/registry.ts'
 import { RemoteBroker } from '../registry/remote-broker.ts'
+import { BROKER_PASSWORD } from './broker-config.ts'
 import { BUILD } from './build-info.ts'
-import { EMBEDDED } from './embedded.ts'
 import { waitForStop } from './lifecycle.ts'
 import { listenTcp } from './listen.ts'
-import { unpackFolder } from './runtime.ts'
+import { openRegistryDatabase } from './registry-database.ts'
 
 export interface RegistryOptions {
   readonly state: string | undefined
@@ -45,22 +43,19 @@ const RESIGN_MS = 3_600_000
 /** The central side: holds what publishers have signed, says what devices should run, answers them. */
 export async function runRegistry(options: RegistryOptions, print: Print): Promise<void> {
   const environment = readEnvironment()
-  const config = applyOptions(await loadRegistryConfig(options.config ?? environment.config), options)
+  const config = applyOptions(await loadRegistryConfig(options.config), options)
   setLogLevel(config.log_level)
   const stop = waitForStop(environment)
   const folder = options.state ?? join(environment.state, 'registry')
   await requireKeys(folder, { devKeys: options.devKeys, print })
 
-  const database = openDatabase({
-    addonPath: await unpackEmbedded(EMBEDDED.sqlite, unpackFolder(environment.state)),
-    path: join(folder, 'registry.sqlite'),
-  })
+  const database = await openRegistryDatabase(folder)
   const registry = await openRegistry({ folder, database, clock: systemClock, random: systemRandom })
   await registry.published.resign()
   await registry.director.readKey()
   const firstKey = await makeFirstKey(registry.keys, folder)
 
-  const running = await startRegistry(registry, config)
+  const running = await startRegistry(registry, { config, folder })
   if (firstKey !== undefined) print(`The first key, of role admin, is in ${firstKey}`)
   print(`limpet ${BUILD.version} registry on ${running.url}, MQTT on ${running.mqttUrl}`)
   LOG.info('registry.serving', { url: running.url, mqtt: running.mqttUrl })
@@ -130,13 +125,16 @@ interface Running {
 }
 
 /** HTTP and MQTT over one registry. */
-async function startRegistry(registry: Registry, config: RegistryConfig): Promise<Running> {
+async function startRegistry(
+  registry: Registry,
+  { config, folder }: { config: RegistryConfig; folder: string },
+): Promise<Running> {
   const topics = new Topics(config.mqtt.prefix)
   const service = createService(registry, topics)
-  const broker = await startBroker(registry, { config, topics, service })
+  const broker = await startBroker(registry, { config, folder, topics, service })
   const mqttUrl = () => config.mqtt.public_url ?? broker.url
   const server = await listenHttp(registry, { config, service, mqttUrl })
-  await service.start(broker.line)
+  service.start(broker.line)
   broker.begin()
   const stopping = new AbortController()
   void keepSigned(registry, { service, stop: stopping.signal })
@@ -169,15 +167,14 @@ function createService(registry: Registry, topics: Topics): MqttService {
 
 async function startBroker(
   registry: Registry,
-  parts: { config: RegistryConfig; topics: Topics; service: MqttService },
+  parts: { config: RegistryConfig; folder: string; topics: Topics; service: MqttService },
 ): Promise<{ line: EmbeddedBroker | RemoteBroker; url: string; begin: () => void }> {
   const { topics, service } = parts
   const { mqtt, http } = parts.config
   const take = (topic: string, payload: Uint8Array) => service.take(topic, payload)
   const tls = await readTls(mqtt)
   if (mqtt.broker !== undefined) {
-    const password =
-      mqtt.password_file === undefined ? undefined : (await readSetting(mqtt.password_file)).trim()
+    const password = await readPassword(mqtt.password_file, parts.folder)
     const line = new RemoteBroker({
       url: mqtt.broker,
       username: mqtt.username,
@@ -255,6 +252,15 @@ async function keepSigned(
       LOG.error('registry.signing_failed', { reason: messageOf(error) })
     }
   }
+}
+
+/** Of the registry at another broker: from the config's file, or from the one that `broker-config` has made. */
+async function readPassword(file: string | undefined, folder: string): Promise<string | undefined> {
+  if (file !== undefined) return (await readSetting(file)).trim()
+  return await readFile(join(folder, BROKER_PASSWORD), 'utf8').then(
+    (text) => text.trim(),
+    () => undefined,
+  )
 }
 
 async function readTls({ ca_file, cert_file, key_file }: RegistryConfig['mqtt']): Promise<Tls> {

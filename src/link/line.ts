@@ -161,7 +161,12 @@ export class Line {
   /** The library keeps what it is given while there is no connection, without a bound: it is not given anything. */
   async #attempt<T>(work: () => Promise<T>): Promise<T> {
     if (!this.#isOpen) throw closed()
-    return await Promise.race([work(), this.ended.then(() => Promise.reject(closed()))])
+    try {
+      return await Promise.race([work(), this.ended.then(() => Promise.reject(closed()))])
+    } catch (cause) {
+      if (cause instanceof EdgeError) throw cause
+      throw new EdgeError('peer_failed', `Cannot send: ${messageOf(cause)}`, { cause })
+    }
   }
 }
 

@@ -2,6 +2,7 @@ import type { Clock } from '../kit/clock.ts'
 import { type Database, transact } from '../kit/database.ts'
 import { EdgeError } from '../kit/errors.ts'
 import type { Random } from '../kit/random.ts'
+import { mosquittoHash } from './mosquitto.ts'
 import { hashSecret, isSameHash } from './secrets.ts'
 
 export interface Device {
@@ -52,11 +53,17 @@ export class Devices {
     transact(this.#database, () =>
       this.#database
         .prepare(
-          `INSERT INTO device (id, secret_sha256, hardware, enrolled) VALUES (?, ?, ?, ?)
+          `INSERT INTO device (id, secret_sha256, hardware, enrolled, mosquitto) VALUES (?, ?, ?, ?, ?)
            ON CONFLICT (id) DO UPDATE SET secret_sha256 = excluded.secret_sha256,
-             hardware = excluded.hardware, enrolled = excluded.enrolled`,
+             hardware = excluded.hardware, enrolled = excluded.enrolled, mosquitto = excluded.mosquitto`,
         )
-        .run(id, hashSecret(secret), JSON.stringify(hardware), this.#clock.now()),
+        .run(
+          id,
+          hashSecret(secret),
+          JSON.stringify(hardware),
+          this.#clock.now(),
+          mosquittoHash(secret, this.#random),
+        ),
     )
     return secret
   }
@@ -64,6 +71,16 @@ export class Devices {
   isSecretOf(id: string, secret: string): boolean {
     const row = this.#find(id)
     return row !== undefined && isSameHash(row.secret_sha256, hashSecret(secret))
+  }
+
+  /** What Mosquitto has to know, by device. */
+  mosquittoHashes(): [device: string, hash: string][] {
+    return this.#database
+      .prepare<[], { id: string; mosquitto: string }>(
+        'SELECT id, mosquitto FROM device WHERE mosquitto IS NOT NULL ORDER BY id',
+      )
+      .all()
+      .map(({ id, mosquitto }) => [id, mosquitto])
   }
 
   list(): Device[] {

@@ -63,10 +63,9 @@ export class MqttService {
   }
 
   /** From here on it speaks. Messages may have come before: what they ask is answered now. */
-  async start(line: BrokerLine): Promise<void> {
+  start(line: BrokerLine): void {
     this.#line = line
     void this.#noteSeen()
-    await this.announce()
   }
 
   async stop(): Promise<void> {

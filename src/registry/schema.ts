@@ -77,6 +77,8 @@ const STEPS: readonly string[] = [
     sha256 TEXT NOT NULL
   ) STRICT;
   `,
+  // A device's secret as Mosquitto keeps it: it cannot be made from our hash.
+  'ALTER TABLE device ADD COLUMN mosquitto TEXT',
 ]
 
 /** As far as this module needs one. */

@@ -44,7 +44,10 @@ export class Taking {
   }
 
   /** From one source, until all is here, so many chunks have come, or it fails. */
-  async from(source: ChunkSource, options: { chunksMax?: number; signal?: AbortSignal } = {}): Promise<void> {
+  async from(
+    source: ChunkSource,
+    options: { chunksMax?: number; signal?: AbortSignal; onChunk?: (count: number) => void } = {},
+  ): Promise<void> {
     const { chunks, index } = this.#model
     const signal = options.signal ?? new AbortController().signal
     let came = 0
@@ -61,6 +64,7 @@ export class Taking {
         this.file.set(bytes, chunks.offset(chunk))
         this.wanted.delete(chunk)
         came += 1
+        options.onChunk?.(came)
         if (came === options.chunksMax) return
       }
     }
