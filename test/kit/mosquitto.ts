@@ -1,6 +1,6 @@
 /** Debian's own Mosquitto, with what `limpet registry broker-config` has written for it. */
 import { join } from 'node:path'
-import { BINARY, freePort, runToEnd } from './binary.ts'
+import { BINARY, runToEnd } from './binary.ts'
 import { eventually } from './device-link.ts'
 
 export const MOSQUITTO = Bun.which('mosquitto', { PATH: '/usr/sbin:/usr/bin:/sbin:/bin' })
@@ -64,5 +64,3 @@ async function isListening(port: number): Promise<boolean> {
     return false
   }
 }
-
-export { freePort }
