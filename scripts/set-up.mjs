@@ -1,7 +1,7 @@
 /**
  * From a fresh checkout to a running or tested Limpet, on a machine that has only Node and npm:
  *
- *   Bun → packages → models → binary → `limpet up` (start) or every check and test (test)
+ *   Bun → packages → models → binary → a registry and a device (start) or every check and test (test)
  *
  * `node scripts/bootstrap.mjs start|test [ARGS…]`; ARGS go to `limpet up` or `bun test`. Each step leaves alone what is
  * already right, and can be interrupted at any point and run again. `bun ARGS…` runs the pinned Bun, for whoever has
@@ -44,7 +44,7 @@ async function main() {
   await runStep('4/5 binary', () => runTool(bun, ['scripts/build.ts', ...target], env))
 
   console.log(`[5/5 ${command}]`)
-  return command === 'start' ? startLimpet(args) : testLimpet(bun, args, env)
+  return command === 'start' ? startLimpet(bun, args, env) : testLimpet(bun, args, env)
 }
 
 function checkMachine(command) {
@@ -117,10 +117,9 @@ async function runTool(bun, args, env) {
 }
 
 /** In the caller's folder, so that paths in ARGS mean what they say. */
-function startLimpet(args) {
-  const binary = join(ROOT, `dist/limpet-linux-${process.arch}`)
-  return runChild(binary, ['up', '--models', join(ROOT, 'models'), ...args], {
-    env: { ...process.env, LIMPET_STATE: process.env.LIMPET_STATE ?? join(ROOT, '.limpet') },
+function startLimpet(bun, args, env) {
+  return runChild(bun, [join(ROOT, 'scripts/start.ts'), ...args], {
+    env: { ...env, LIMPET_STATE: process.env.LIMPET_STATE ?? join(ROOT, '.limpet') },
     // At a terminal Ctrl-C would reach Limpet twice, from the terminal and from here, and the second one ends it
     // before it has finished its requests.
     detached: [0, 1, 2].some((fd) => isatty(fd)),

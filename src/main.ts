@@ -5,6 +5,7 @@ import { addAgent } from './commands/agent.ts'
 import { addBundles } from './commands/bundles.ts'
 import { addKeys } from './commands/keys.ts'
 import { addModels } from './commands/models.ts'
+import { addOperators } from './commands/operators.ts'
 import { collect, integerIn, OPTIONS, print, share } from './commands/options.ts'
 import { addRegistry } from './commands/registry.ts'
 import { addTuf } from './commands/tuf.ts'
@@ -27,6 +28,7 @@ function createProgram(): Command {
   addKeys(program)
   addModels(program)
   addBundles(program)
+  addOperators(program)
   addTuf(program)
   addDevice(program)
   addRegistry(program)

@@ -32,11 +32,24 @@ export const OPTIONS = {
   json: () => new Option('--json', 'print JSON for a script'),
 }
 
+const registry = () =>
+  new Option('--registry <url>', 'where the registry is').env('LIMPET_REGISTRY').makeOptionMandatory()
+
+const apiKeyFile = () =>
+  new Option('--api-key-file <file>', "its first line is the registry's key for this person").env(
+    'LIMPET_API_KEY_FILE',
+  )
+
+/** What a command needs that only an operator may give. */
+export function asOperator(command: Command): Command {
+  return command.addOption(registry()).addOption(apiKeyFile().makeOptionMandatory()).addOption(OPTIONS.json())
+}
+
 /** What a command needs that speaks to a registry as a person. */
 export function toRegistry(command: Command): Command {
   return command
-    .requiredOption('--registry <url>', 'where the registry is')
-    .option('--api-key-file <file>', "its first line is the registry's key for this person")
+    .addOption(registry())
+    .addOption(apiKeyFile())
     .option(
       '--root <file>',
       'where trust in this registry begins: the root.json of the ceremony; wanted once',
@@ -46,6 +59,8 @@ export function toRegistry(command: Command): Command {
 
 export function signing(command: Command): Command {
   return toRegistry(command)
-    .requiredOption('--key <file>', "the publisher's key")
+    .addOption(
+      new Option('--key <file>', "the publisher's key").env('LIMPET_PUBLISHER_KEY').makeOptionMandatory(),
+    )
     .option('--passphrase-file <file>', 'its first line opens the key')
 }

@@ -34,7 +34,7 @@ const Places = z.object({ places: z.array(Place.nullable()) })
 
 export type Place = z.infer<typeof Place>
 
-/** The registry's HTTP API, as far as publishing needs it. */
+/** The registry's HTTP API, as far as the commands of publishers and operators need it. */
 export class RegistryClient {
   readonly #base: URL
   readonly #apiKey: string | undefined
@@ -97,6 +97,19 @@ export class RegistryClient {
   async places(index: string): Promise<readonly (Place | null)[]> {
     const answer = await this.#persist(() => this.#ask('GET', `v1/indexes/${index}/places`, {}))
     return parse(Places, answer).places
+  }
+
+  /** The answer to a question that has a schema of its own. */
+  async ask<T>(
+    schema: z.ZodType<T>,
+    method: 'GET' | 'POST' | 'PUT',
+    path: string,
+    body?: object,
+  ): Promise<T> {
+    return parse(
+      schema,
+      await this.#ask(method, path, body === undefined ? {} : { body: JSON.stringify(body) }),
+    )
   }
 
   /** Bytes of a pack. */

@@ -49,6 +49,17 @@ export function simple(): Uint8Array<ArrayBuffer> {
   })
 }
 
+/** The same the other way round: OUTPUT0 is the difference, OUTPUT1 the sum. */
+export function differenceFirst(): Uint8Array<ArrayBuffer> {
+  const shape = ['batch', 16]
+  return encodeModel({
+    name: 'difference_first',
+    nodes: [node('Sub', ['INPUT0', 'INPUT1'], ['OUTPUT0']), node('Add', ['INPUT0', 'INPUT1'], ['OUTPUT1'])],
+    inputs: [tensor('INPUT0', 'INT32', shape), tensor('INPUT1', 'INT32', shape)],
+    outputs: [tensor('OUTPUT0', 'INT32', shape), tensor('OUTPUT1', 'INT32', shape)],
+  })
+}
+
 export function identity(type: ElementType, shape: Shape = ['n']): Uint8Array<ArrayBuffer> {
   return encodeModel(identityGraph(type, shape), opsetWith(type))
 }
