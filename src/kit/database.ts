@@ -6,6 +6,7 @@ import { EdgeError, messageOf } from './errors.ts'
 const require = createRequire(import.meta.url)
 
 export type Database = BetterSqlite.Database
+export type Statement<Given extends unknown[], Row> = BetterSqlite.Statement<Given, Row>
 
 /**
  * Opens a SQLite database; `path` may be ":memory:". The addon is given by path because the one inside the binary has

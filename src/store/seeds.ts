@@ -1,6 +1,7 @@
 import { type FileHandle, open } from 'node:fs/promises'
 import { join } from 'node:path'
-import { type Database, transact } from '../kit/database.ts'
+import { type Database, type Statement, transact } from '../kit/database.ts'
+import { logger } from '../kit/log.ts'
 import type { Assembly } from './assembly.ts'
 import type { ChunkIndex } from './chunks/chunk-index.ts'
 import { readPiece } from './file-hash.ts'
@@ -27,6 +28,7 @@ export interface Seeded {
 export class Seeds {
   readonly #database: Database
   readonly #root: string
+  readonly #places: Statement<[Buffer], Place>
 
   /** `root` is the folder that all paths are below. */
   constructor(options: { database: Database; root: string }) {
@@ -44,6 +46,9 @@ export class Seeds {
       ) WITHOUT ROWID;
       CREATE INDEX IF NOT EXISTS store_seed_of_file ON store_seed (file);
     `)
+    this.#places = options.database.prepare(
+      'SELECT file, path, offset, length FROM store_seed JOIN store_seed_file ON id = file WHERE sha256 = ?',
+    )
   }
 
   /** The files of a folder, all at once; again, and nothing changes. */
@@ -86,7 +91,7 @@ export class Seeds {
     try {
       for (const chunk of assembly.missing()) {
         signal?.throwIfAborted()
-        for (const place of this.#find(assembly.index.sha256(chunk))) {
+        for (const place of this.#places.all(Buffer.from(assembly.index.sha256(chunk), 'hex'))) {
           const found = await files.read(place)
           const result = found === undefined ? 'wrong' : await assembly.write(chunk, found)
           if (result !== 'wrong') {
@@ -97,18 +102,11 @@ export class Seeds {
           this.#forgetPlace(place)
         }
       }
+      if (rotten.size > 0) logger('store').warn('store.seeds_rotten', { paths: [...rotten] })
       return { bytes, rotten: [...rotten].sort() }
     } finally {
       await files.close()
     }
-  }
-
-  #find(sha256: string): Place[] {
-    return this.#database
-      .prepare<[Buffer], Place>(
-        'SELECT file, path, offset, length FROM store_seed JOIN store_seed_file ON id = file WHERE sha256 = ?',
-      )
-      .all(Buffer.from(sha256, 'hex'))
   }
 
   #forgetPlace({ file, offset }: Place): void {

@@ -1,4 +1,4 @@
-import { readdir, readFile } from 'node:fs/promises'
+import { readdir, readFile, stat } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import type { Clock } from '../kit/clock.ts'
 import type { Database } from '../kit/database.ts'
@@ -12,6 +12,9 @@ import type { Package, PackageFile } from './package.ts'
 import { checkPackagePaths } from './package-paths.ts'
 import { PartProgress } from './part-progress.ts'
 import { storageError } from './storage-error.ts'
+
+/** Of stat(2), whatever the file system's blocks are. */
+const BLOCK_BYTES = 512
 
 /** An object by its hash, from wherever; undefined where nobody has it. */
 export type FetchObject = (sha256: string, bytesMax: number) => Promise<Uint8Array | undefined>
@@ -51,6 +54,14 @@ export class Staging {
       await closeAll(assemblies)
       throw error
     }
+  }
+
+  /** What the version already takes on the disk. */
+  async usedBytes(of: Package): Promise<number> {
+    const files = await Promise.all(
+      of.files.map(({ path }) => stat(join(this.folder(of), path)).catch(() => undefined)),
+    )
+    return files.reduce((sum, file) => sum + (file === undefined ? 0 : file.blocks * BLOCK_BYTES), 0)
   }
 
   /** The indexes of a version whose files are all here. */

@@ -2,6 +2,7 @@
 import { afterAll, describe, expect, test } from 'bun:test'
 import { mkdir, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { chunkBytes } from '../../src/store/chunks/chunk-file.ts'
 import { neededBytes, removable, Space } from '../../src/store/space.ts'
 import type { InstalledVersion } from '../../src/store/versions.ts'
 import { createFolder } from '../kit/binary.ts'
@@ -257,6 +258,19 @@ describe('room', () => {
       `Cannot make room for vision/yolo 4: it needs ${wanted.bytes} bytes, 1000 are free, ${2 * bytes} more without old versions`,
     )
     expect(await installed()).toEqual(['1', '2', '3'])
+  })
+
+  test('that a version on its way already takes is known', async () => {
+    const store = await device()
+    const one = store.registry.publish({ version: '1', files: { '1/model.onnx': weights } })
+    expect(await store.staging.usedBytes(one.of)).toBe(0)
+    const [part] = await store.staging.open(one.of, store.registry.fetchObject)
+    // The file has its size from the beginning, and no room before it is written to.
+    expect(await store.staging.usedBytes(one.of)).toBe(0)
+    const [first] = chunkBytes(weights)
+    await part?.write(0, first?.bytes ?? new Uint8Array(0))
+    await part?.close()
+    expect(await store.staging.usedBytes(one.of)).toBeWithin(16 * 1024, 150_000)
   })
 
   test('of a real disk is measured', async () => {

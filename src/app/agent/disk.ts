@@ -66,6 +66,7 @@ export async function sweepDisk(
   { journal, staging, versions, pointer }: Disk,
   names: readonly string[],
 ): Promise<void> {
+  await pointer.sweep()
   const pointed = await Promise.all(names.map((name) => pointer.read(name)))
   await versions.sweep(new Set(pointed.filter((place) => place !== undefined)))
   await staging.keepOnly(new Set(journal.working().map(({ manifest }) => manifest)))

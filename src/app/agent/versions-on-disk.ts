@@ -65,8 +65,9 @@ export class VersionsOnDisk implements StorePort {
   }
 
   async space(of: Package): Promise<{ neededBytes: number; freeBytes: number }> {
-    const freeBytes = await this.#parts.space.freeBytes()
-    return { neededBytes: neededBytes(of.variant.files, 0), freeBytes }
+    const { space, staging } = this.#parts
+    const usedBytes = await staging.usedBytes(filesOf(of))
+    return { neededBytes: neededBytes(of.variant.files, usedBytes), freeBytes: await space.freeBytes() }
   }
 
   async makeRoom(bytes: number): Promise<number> {
