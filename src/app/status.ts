@@ -29,6 +29,17 @@ export async function orderAgent(
   await askAgent(state, 'POST', `/${order}`, { model })
 }
 
+/** Has a running agent look for what is assigned at once; false where none runs. */
+export async function wakeAgent(state: string | undefined): Promise<boolean> {
+  try {
+    await askAgent(state, 'POST', '/look')
+    return true
+  } catch (error) {
+    if (error instanceof EdgeError && error.code === 'peer_failed') return false
+    throw error
+  }
+}
+
 async function askAgent(
   state: string | undefined,
   method: string,

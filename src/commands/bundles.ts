@@ -1,5 +1,5 @@
 import type { Command } from 'commander'
-import { collect, print, toRegistry } from './options.ts'
+import { collect, OPTIONS, print, toRegistry } from './options.ts'
 
 export function addBundles(program: Command): void {
   const bundle = program
@@ -12,5 +12,15 @@ export function addBundles(program: Command): void {
     .action(async (file, options) => {
       const { runBundleExport } = await import('../app/bundle.ts')
       await runBundleExport(file, options, print)
+    })
+  bundle
+    .command('import')
+    .description('at the device: hold a bundle against what the device trusts, and let the agent take it')
+    .argument('<file>')
+    .addOption(OPTIONS.config())
+    .addOption(OPTIONS.state())
+    .action(async (file, options) => {
+      const { runBundleImport } = await import('../app/bundle.ts')
+      await runBundleImport(file, options, print)
     })
 }

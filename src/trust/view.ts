@@ -62,10 +62,12 @@ export class TrustView {
     return fieldsOf(await this.#workflow.loadTargets(family, 'targets'))
   }
 
-  /** All versions of all families, by model and release. */
-  async listModels(): Promise<(ListedManifest & { readonly floor: number })[]> {
+  /** All versions of all families, by model and release; or of some. */
+  async listModels(
+    families: readonly string[] = this.families(),
+  ): Promise<(ListedManifest & { readonly floor: number })[]> {
     const lists: (ListedManifest & { readonly floor: number })[] = []
-    for (const family of this.families()) {
+    for (const family of families) {
       const targets = await this.#workflow.loadTargets(family, 'targets')
       for (const listed of listFamily(family, targets)) {
         const floor = Math.max(

@@ -1,4 +1,5 @@
 import { stat } from 'node:fs/promises'
+import { SiteBundle } from '../../bundle/site-bundle.ts'
 import type { Config } from '../../config/config.ts'
 import type { Clock } from '../../kit/clock.ts'
 import { EdgeError } from '../../kit/errors.ts'
@@ -47,15 +48,17 @@ export class Agent implements Control {
   readonly #store: VersionsOnDisk
   readonly #updates: Updates
   readonly #assignments: Assignments
+  readonly #bundle: SiteBundle
   #changed = new AbortController()
   #described: object = {}
 
   constructor(parts: AgentParts) {
     this.#parts = parts
     const { disk, line, clock, serve, folders } = parts
+    this.#bundle = new SiteBundle(folders.siteBundle)
     const trust = new TufTrust({
       client: this.#createTrust(),
-      source: (signal) => sourceOf(line, signal),
+      source: (signal) => this.#bundle.trustSource(sourceOf(line, signal)),
       work: folders.work,
       installed: (sha256) => readInstalledManifest(disk.versions, sha256),
     })
@@ -82,7 +85,10 @@ export class Agent implements Control {
       journal: disk.journal,
       updates: this.#updates,
       refresh: (signal) => trust.refresh(signal),
-      fetchAssignment: (bytesMax, signal) => line.link.fetchAssignment(bytesMax, signal),
+      fetchAssignment: (bytesMax, signal) =>
+        this.#bundle.fetchAssignment({ device: parts.enrolment.device, bytesMax }, () =>
+          line.link.fetchAssignment(bytesMax, signal),
+        ),
       onTaken: (rev) => line.link.knowRev(rev),
       everyMs: parts.config.registry.poll_seconds * 1000,
     })
@@ -101,6 +107,11 @@ export class Agent implements Control {
     const listening = line.link.run(stop)
     await checkPointers({ journal: disk.journal, store: this.#store, serve }, stop)
     await Promise.all([listening, this.#updates.run(), this.#assignments.run(stop), this.#reportChanges()])
+    await this.#bundle.close()
+  }
+
+  look(): void {
+    this.#assignments.wake()
   }
 
   async status(): Promise<Status> {
@@ -150,8 +161,9 @@ export class Agent implements Control {
       ...disk,
       modelsFolder: folders.models,
       builtInFolder: disk.builtIn,
-      source: line.link.chunks,
-      fetchObject: (sha256, bytesMax, signal) => line.link.fetchObject(sha256, bytesMax, signal),
+      source: this.#bundle.chunks(line.link.chunks),
+      fetchObject: (sha256, bytesMax, signal) =>
+        this.#bundle.fetchObject({ sha256, bytesMax }, () => line.link.fetchObject(sha256, bytesMax, signal)),
       readManifestBytes: (sha256) => trust.bytes(sha256),
       kept: () => keptManifests(disk, this.#store),
     })

@@ -10,6 +10,8 @@ export interface Control {
   status(): Promise<Status>
   approve(model: string): void
   retry(model: string): void
+  /** For what is assigned, now. */
+  look(): void
 }
 
 const Order = z.object({ model: z.string().min(1).max(256) })
@@ -32,6 +34,7 @@ async function answer(request: Request, control: Control): Promise<Response> {
     if (request.method === 'GET' && pathname === '/status') return Response.json(await control.status())
     if (request.method === 'POST' && pathname === '/approve') control.approve(await modelIn(request))
     else if (request.method === 'POST' && pathname === '/retry') control.retry(await modelIn(request))
+    else if (request.method === 'POST' && pathname === '/look') control.look()
     else return Response.json({ error: 'route_unknown', message: `There is no ${pathname}` }, { status: 404 })
     return Response.json({})
   } catch (error) {

@@ -13,6 +13,8 @@ export interface DeviceFolders {
   readonly serveSocket: string
   readonly agentSocket: string
   readonly inhibitFile: string
+  /** What somebody has brought, for want of a line. */
+  readonly siteBundle: string
 }
 
 export function deviceFolders(state: string, config: Config): DeviceFolders {
@@ -25,6 +27,7 @@ export function deviceFolders(state: string, config: Config): DeviceFolders {
     models: join(state, 'models'),
     serveSocket: config.http.unix_socket ?? join(state, 'serve.sock'),
     agentSocket: join(state, 'agent.sock'),
+    siteBundle: join(state, 'site.bundle'),
     inhibitFile: config.registry.inhibit_file ?? join(state, 'inhibit'),
   }
 }
