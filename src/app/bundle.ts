@@ -11,7 +11,7 @@ import { EdgeError } from '../kit/errors.ts'
 import { bundleEntries } from '../publisher/bundle-entries.ts'
 import { TrustClient } from '../trust/client.ts'
 import { HighWaterMemory } from '../trust/high-water.ts'
-import { MetadataFolder, MetadataMemory } from '../trust/metadata-files.ts'
+import { MetadataFolder, MetadataOverlay } from '../trust/metadata-files.ts'
 import { splitModel } from '../trust/names.ts'
 import { readEnrolment } from './agent/enrolment.ts'
 import { deviceFolders } from './agent/folders.ts'
@@ -87,14 +87,8 @@ export async function runBundleImport(file: string, options: ImportOptions, prin
 
 /** A look without traces: with the files of the device, and nothing is written. */
 function trustFor(folder: string, root: unknown): TrustClient {
-  const kept = new MetadataFolder(folder)
-  const memory = new MetadataMemory()
   return new TrustClient({
-    files: {
-      read: async (name) => (await memory.read(name)) ?? (await kept.read(name)),
-      write: (name, bytes) => memory.write(name, bytes),
-      remove: (name) => memory.remove(name),
-    },
+    files: new MetadataOverlay(new MetadataFolder(folder)),
     highWater: new HighWaterMemory(),
     clock: systemClock,
     builtMs: BUILD.committedMs,

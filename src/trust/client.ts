@@ -1,8 +1,8 @@
 import type { Clock } from '../kit/clock.ts'
 import { DIRECTOR_BYTES_MAX, readDirectors } from './director.ts'
 import type { EnvelopeKey } from './dsse.ts'
-import type { HighWater } from './high-water.ts'
-import { type MetadataFiles, roleFile, rootHistoryFile } from './metadata-files.ts'
+import { type HighWater, HighWaterMemory } from './high-water.ts'
+import { type MetadataFiles, MetadataOverlay, roleFile, rootHistoryFile } from './metadata-files.ts'
 import { DIRECTOR_TARGET } from './names.ts'
 import { TrustRefusal } from './refusal.ts'
 import { verifyTime } from './signed-time.ts'
@@ -77,7 +77,7 @@ export class TrustClient {
    * that is ahead: the director knows.
    */
   async #refresh(source: TrustSource): Promise<TrustView> {
-    if (this.now().source === 'floor') await this.#askTime(source)
+    if (this.now().source === 'floor') await this.#askTime(source).catch(passOverWrongTime)
     try {
       return await this.#update(source)
     } catch (error) {
@@ -93,7 +93,7 @@ export class TrustClient {
     const workflow = new TufWorkflow(await this.#readRoot(), { source, files, highWater, nowMs: time.ms })
     await workflow.refresh()
     this.#noteIssued(workflow, time)
-    const directorKeys = await this.#readDirectors(workflow, source)
+    const directorKeys = await this.#readDirectors(workflow, { source, files })
     return new TrustView(workflow, { directorKeys, time })
   }
 
@@ -118,13 +118,13 @@ export class TrustClient {
 
   async #readDirectors(
     workflow: TufWorkflow,
-    source: TrustSource | undefined,
+    { source, files }: { source: TrustSource | undefined; files: MetadataFiles },
   ): Promise<readonly EnvelopeKey[]> {
     const { targets } = workflow.topTargets
     const target = Object.hasOwn(targets, DIRECTOR_TARGET) ? targets[DIRECTOR_TARGET] : undefined
     if (target === undefined) return []
     const listed = { sha256: target.hashes['sha256'] ?? '', bytes: target.length }
-    const kept = await this.#parts.files.read(DIRECTOR_FILE)
+    const kept = await files.read(DIRECTOR_FILE)
     if (kept !== undefined) {
       try {
         return readDirectors(kept, listed)
@@ -140,35 +140,36 @@ export class TrustClient {
       )
     }
     const keys = readDirectors(bytes, listed)
-    await this.#parts.files.write(DIRECTOR_FILE, bytes)
+    await files.write(DIRECTOR_FILE, bytes)
     return keys
   }
 
-  /** By the director's keys that the metadata on disk lists: it was current once, and only the clock is in question. */
+  /** False where nobody answers. */
   async #askTime(source: TrustSource): Promise<boolean> {
     const { clock, makeNonce } = this.#parts
     if (source.fetchTime === undefined) return false
-    const directorKeys = await this.#knownDirectors()
     const nonce = makeNonce()
     const answer = await source.fetchTime(nonce)
-    if (answer === undefined || directorKeys.length === 0) return false
+    if (answer === undefined) return false
+    const directorKeys = await this.#directorsNow(source)
     this.#told = { timeMs: verifyTime(answer, { nonce, directorKeys }), atElapsedMs: clock.elapsed() }
     return true
   }
 
-  async #knownDirectors(): Promise<readonly EnvelopeKey[]> {
-    const { files, highWater } = this.#parts
-    try {
-      const workflow = new TufWorkflow(await this.#readRoot(), {
-        source: undefined,
-        files,
-        highWater,
-        nowMs: 0,
-      })
-      await workflow.refresh()
-      return await this.#readDirectors(workflow, undefined)
-    } catch {
-      return []
-    }
+  /**
+   * The director's keys as TUF names them now, whatever the time: only the clock is in question, and the key may have
+   * changed since the last look. Leaves no trace: what is accepted is accepted by a time that is known.
+   */
+  async #directorsNow(source: TrustSource): Promise<readonly EnvelopeKey[]> {
+    const files = new MetadataOverlay(this.#parts.files)
+    const highWater = new HighWaterMemory()
+    const workflow = new TufWorkflow(await this.#readRoot(), { source, files, highWater, nowMs: 0 })
+    await workflow.refresh()
+    return await this.#readDirectors(workflow, { source, files })
   }
+}
+
+/** A time that cannot be believed is as good as none: the floor stands, and the view says that it does. */
+function passOverWrongTime(error: unknown): void {
+  if (!(error instanceof TrustRefusal && error.reason.startsWith('time_'))) throw error
 }

@@ -77,3 +77,25 @@ export class MetadataMemory implements MetadataFiles {
     return Promise.resolve()
   }
 }
+
+/** Other files with changes that are forgotten: for a look that leaves no trace. */
+export class MetadataOverlay implements MetadataFiles {
+  readonly #below: MetadataFiles
+  readonly #changes = new MetadataMemory()
+
+  constructor(below: MetadataFiles) {
+    this.#below = below
+  }
+
+  async read(name: string): Promise<Uint8Array | undefined> {
+    return (await this.#changes.read(name)) ?? (await this.#below.read(name))
+  }
+
+  write(name: string, bytes: Uint8Array): Promise<void> {
+    return this.#changes.write(name, bytes)
+  }
+
+  remove(name: string): Promise<void> {
+    return this.#changes.remove(name)
+  }
+}

@@ -3,8 +3,10 @@ import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
 import { cp, mkdtemp, rm, truncate, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import fc from 'fast-check'
 import { Bundle } from '../../src/bundle/bundle.ts'
 import { listBrought } from '../../src/bundle/check-bundle.ts'
+import { encodeEnd, FOOTER_BYTES, HEAD, readFooter, readIndex } from '../../src/bundle/format.ts'
 import { SiteBundle } from '../../src/bundle/site-bundle.ts'
 import { bundlePieces, type NewEntry } from '../../src/bundle/writer.ts'
 import { EdgeError } from '../../src/kit/errors.ts'
@@ -14,6 +16,7 @@ import { PackWriter } from '../../src/store/chunks/pack.ts'
 import { encodeChunk } from '../../src/store/chunks/stored-chunk.ts'
 import { encodeManifest } from '../../src/trust/manifest.ts'
 import { listVersion } from '../../src/trust/targets-change.ts'
+import { SEED } from '../kit/seed.ts'
 import { Fleet, hash, manifestOf } from '../trust/fleet.ts'
 import { outcomeOf } from '../trust/tuf-simulator.ts'
 
@@ -204,4 +207,39 @@ test('what it brings is told by version and variant', async () => {
   const brought = await listBrought(bundle, view)
   expect(brought.map(({ listed, variants }) => [listed.version, variants])).toEqual([['1', ['fp16', 'fp32']]])
   await bundle.close()
+})
+
+test('an index of chance, or a good one with bytes changed, is never taken for another', () => {
+  const entries = [
+    { name: 'metadata/timestamp.json', bytes: 7, sha256: hash('a') },
+    { name: `objects/${hash('b')}`, bytes: 9, sha256: hash('b') },
+  ]
+  const end = encodeEnd(entries)
+  const size = HEAD.length + 16 + end.length
+  const read = (bytes: Uint8Array) => {
+    const { indexBytes, sha256 } = readFooter(bytes.subarray(bytes.length - FOOTER_BYTES), size)
+    const indexAt = bytes.length - FOOTER_BYTES - indexBytes
+    return readIndex(bytes.subarray(indexAt, indexAt + indexBytes), { sha256, size })
+  }
+  const good = read(end)
+  expect(good.map(({ name, offset }) => [name, offset])).toEqual([
+    ['metadata/timestamp.json', 8],
+    [`objects/${hash('b')}`, 15],
+  ])
+  const changed = fc
+    .record({ at: fc.nat(end.length - 1), put: fc.uint8Array({ maxLength: 6 }), take: fc.nat(6) })
+    .map(
+      ({ at, put, take }) =>
+        new Uint8Array(Buffer.concat([end.subarray(0, at), put, end.subarray(at + take)])),
+    )
+  fc.assert(
+    fc.property(fc.oneof(changed, fc.uint8Array({ maxLength: 400 })), (bytes) => {
+      try {
+        expect(read(bytes)).toEqual(good)
+      } catch (error) {
+        if (!(error instanceof EdgeError)) throw error
+      }
+    }),
+    { seed: SEED, numRuns: 3000 },
+  )
 })

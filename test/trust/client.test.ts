@@ -4,8 +4,9 @@ import { readRoot } from '../../src/trust/metadata-fields.ts'
 import { MetadataMemory } from '../../src/trust/metadata-files.ts'
 import { renewRoot, signRootDraft } from '../../src/trust/root-change.ts'
 import { signTime } from '../../src/trust/signed-time.ts'
-import { Fleet, manifestOf } from './fleet.ts'
-import { DAY_MS, outcomeOf } from './tuf-simulator.ts'
+import { nameDirector } from '../../src/trust/targets-change.ts'
+import { Fleet, hash, manifestOf } from './fleet.ts'
+import { DAY_MS, newKey, outcomeOf } from './tuf-simulator.ts'
 
 describe('without the network', () => {
   test('what was accepted is used until it expires', async () => {
@@ -120,6 +121,31 @@ describe('the clock', () => {
   })
 
   test.each([
+    ['at 1970', (clockMs: number) => -clockMs],
+    ['two months ahead', () => 60 * DAY_MS],
+  ])(
+    '%s, and another director since the last look: the time is believed by the new key',
+    async (_name, off) => {
+      const { fleet, client, clock } = await online()
+      const next = newKey()
+      const { targets, object } = nameDirector(fleet.newest('targets'), [next])
+      fleet.objects.set(hash(object), object)
+      fleet.online.push(next)
+      await fleet.registry.accept(
+        'targets',
+        fleet.sign('targets', () => targets, fleet.keys.targets),
+      )
+      clock.advance(off(clock.now()))
+      const answering = Object.assign(Object.create(fleet) as Fleet, {
+        fetchTime: (nonce: string) => Promise.resolve(signTime({ nonce, timeMs: fleet.clock.now() }, next)),
+      })
+      const view = await client.refresh(answering)
+      expect(view.time).toEqual({ ms: fleet.clock.now(), source: 'director' })
+      expect(view.directorKeys.map(({ id }) => id)).toEqual([next.id])
+    },
+  )
+
+  test.each([
     [
       'signed by another key',
       'time_signature',
@@ -138,6 +164,15 @@ describe('the clock', () => {
       fetchTime: (nonce: string) => Promise.resolve(answer(fleet, nonce)),
     })
     expect(await outcomeOf(() => client.refresh(answering))).toBe(reason)
+  })
+
+  test('at 1970, with a time that cannot be believed: the floor stands', async () => {
+    const { fleet, client, clock } = await online()
+    clock.advance(-clock.now())
+    const answering = Object.assign(Object.create(fleet) as Fleet, {
+      fetchTime: (nonce: string) => Promise.resolve(signTime({ nonce, timeMs: 0 }, fleet.publisher)),
+    })
+    expect((await client.refresh(answering)).time).toEqual({ ms: fleet.clock.now(), source: 'floor' })
   })
 
   test("the director's word does not make good what has truly expired", async () => {

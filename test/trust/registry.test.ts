@@ -3,6 +3,7 @@ import { describe, expect, test } from 'bun:test'
 import { readDirectors } from '../../src/trust/director.ts'
 import { readRoot } from '../../src/trust/metadata-fields.ts'
 import { rekeyRoot, renewRoot, signRootDraft } from '../../src/trust/root-change.ts'
+import type { TargetsFields } from '../../src/trust/sign-metadata.ts'
 import {
   delegateFamily,
   listVersion,
@@ -123,6 +124,18 @@ describe('publishing', () => {
     const before = new Map(fleet.files.files)
     expect(await outcomeOf(() => fleet.registry.accept(role, make(fleet)))).toBe(reason)
     expect(fleet.files.files).toEqual(before)
+  })
+
+  test('as many versions as a family may list, and one more', async () => {
+    const fleet = new Fleet()
+    const many = (count: number) => (all: TargetsFields) =>
+      Array.from({ length: count }, (_, index) => index + 1).reduce(
+        (targets, release) => listVersion(targets, { ...LISTED, version: `v${release}`, release }),
+        all,
+      )
+    await fleet.registry.accept('vision', fleet.sign('vision', many(500)))
+    expect(await (await fleet.device().client.refresh(fleet)).listModels()).toHaveLength(500)
+    expect(() => fleet.sign('vision', many(501))).toThrow('Cannot sign so many targets: 501')
   })
 
   test('of two publishers at once one is told to look again', async () => {
