@@ -24,6 +24,8 @@ export interface AnySourceParts {
 export class AnySource implements ChunkSource {
   readonly name = 'any'
   readonly #parts: AnySourceParts
+  /** Which source gave which chunk of the index asked for last. */
+  #given = { index: '', by: new Map<number, number>() }
 
   constructor(parts: AnySourceParts) {
     this.#parts = parts
@@ -34,12 +36,14 @@ export class AnySource implements ChunkSource {
     const wanted = new Set(request.wanted)
     let lastNews = clock.elapsed()
     let failures = 0
-    for (let turn = 0; wanted.size > 0; turn += 1) {
-      const source = sources[turn % sources.length]
+    for (let turn = this.#firstFor(request); wanted.size > 0; turn += 1) {
+      const place = turn % sources.length
+      const source = sources[place]
       if (source === undefined)
         throw new EdgeError('peer_failed', 'Cannot fetch chunks: there is no way to the registry')
       const before = wanted.size
-      const error = yield* drain(source, { ...request, wanted: [...wanted] }, wanted)
+      const note = (chunk: number) => this.#given.by.set(chunk, place)
+      const error = yield* drain(source, { ...request, wanted: [...wanted] }, { wanted, note })
       if (error === undefined) continue
       request.signal.throwIfAborted()
       if (wanted.size < before) {
@@ -57,17 +61,25 @@ export class AnySource implements ChunkSource {
       )
     }
   }
+
+  /** A chunk that was given and is wanted again was wrong: the next way may give the right one. */
+  #firstFor({ index, wanted }: ChunkRequest): number {
+    if (this.#given.index !== index) this.#given = { index, by: new Map() }
+    const giver = wanted.map((chunk) => this.#given.by.get(chunk)).find((place) => place !== undefined)
+    return giver === undefined ? 0 : giver + 1
+  }
 }
 
 /** Takes what a source gives, until it is through or fails; gives the error. */
 async function* drain(
   source: ChunkSource,
   request: ChunkRequest,
-  wanted: Set<number>,
+  { wanted, note }: { readonly wanted: Set<number>; readonly note: (chunk: number) => void },
 ): AsyncGenerator<FetchedChunk, unknown> {
   try {
     for await (const fetched of source.fetch(request)) {
       if (!wanted.delete(fetched.chunk)) continue
+      note(fetched.chunk)
       yield fetched
     }
   } catch (error) {

@@ -1,4 +1,5 @@
 import { EdgeError } from '../kit/errors.ts'
+import { TrustRefusal } from '../trust/refusal.ts'
 import type { Assembly } from './assembly.ts'
 
 /** A way by which chunks come. Gives what is wanted in any order, or throws; what it gave before that counts. */
@@ -25,14 +26,17 @@ export interface DownloadOptions {
 
 /** So many chunks more than were asked for may come before a source is given up: doubles, late ones, wrong ones. */
 const SURPLUS_MAX = 64
+/** So many times in a row all that comes may be wrong: a line may spoil a chunk, but hardly the same one each time. */
+const WRONG_ROUNDS_MAX = 4
 
 /**
  * Fetches what an assembly lacks. A source that fails hands over to the next, and they are asked in turn for as long as
- * any of them moves it on; a chunk that is wrong counts as not given.
+ * any of them moves it on; a chunk that is wrong counts as not given, and one that comes wrong again and again is refused.
  */
 export async function download(options: DownloadOptions): Promise<void> {
   const { assembly, sources, signal } = options
   let lacking = assembly.missing()
+  let fruitless = 0
   while (lacking.length > 0) {
     const failures: unknown[] = []
     for (const source of sources) {
@@ -40,7 +44,9 @@ export async function download(options: DownloadOptions): Promise<void> {
       if (assembly.missing().length === 0) return
     }
     const left = assembly.missing()
-    if (left.length === lacking.length) throw stuck(options, failures)
+    fruitless = left.length === lacking.length ? fruitless + 1 : 0
+    const refusal = failures.find((each) => each instanceof TrustRefusal)
+    if (fruitless >= (refusal === undefined ? 1 : WRONG_ROUNDS_MAX)) throw refusal ?? stuck(options, failures)
     signal.throwIfAborted()
     lacking = left
   }
@@ -64,7 +70,7 @@ async function fetchFrom(source: ChunkSource, options: DownloadOptions): Promise
       if ((await assembly.write(chunk, bytes)) === 'wrong') wrong += 1
       progress(assembly.doneBytes)
       count += 1
-      if (count > wanted.length + SURPLUS_MAX) break
+      if (count > wanted.length + SURPLUS_MAX || wrong > SURPLUS_MAX) break
     }
   } catch (error) {
     signal.throwIfAborted()
@@ -72,10 +78,8 @@ async function fetchFrom(source: ChunkSource, options: DownloadOptions): Promise
     return error
   }
   if (assembly.missing().length === 0) return undefined
-  return new EdgeError(
-    'peer_failed',
-    `"${source.name}" gave ${count} chunks of ${wanted.length}, ${wrong} of them wrong`,
-  )
+  const reason = `"${source.name}" gave ${count} chunks of ${wanted.length}, ${wrong} of them wrong`
+  return wrong > 0 ? new TrustRefusal('chunk_tampered', reason) : new EdgeError('peer_failed', reason)
 }
 
 function isStorage(error: unknown): boolean {

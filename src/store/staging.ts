@@ -4,6 +4,7 @@ import type { Clock } from '../kit/clock.ts'
 import type { Database } from '../kit/database.ts'
 import { makeFolderDurably, removeFolderDurably, sweepDrafts, writeDurably } from '../kit/durable-file.ts'
 import { EdgeError } from '../kit/errors.ts'
+import { TrustRefusal } from '../trust/refusal.ts'
 import { Assembly } from './assembly.ts'
 import { sha256Of } from './chunks/chunk-file.ts'
 import { type ChunkIndex, decodeChunkIndex } from './chunks/chunk-index.ts'
@@ -120,8 +121,8 @@ export class Staging {
     }
     const got = sha256Of(bytes)
     if (got !== sha256) {
-      throw new EdgeError(
-        'peer_failed',
+      throw new TrustRefusal(
+        'object_tampered',
         `Cannot use the chunk index of "${path}": it hashes to ${got}, expected ${sha256}`,
       )
     }

@@ -18,6 +18,10 @@ export const REFUSALS = {
   metadata_rolled_back: { retry: true, means: 'a lower version than this device has seen' },
   metadata_fast_forwarded: { retry: true, means: 'a version that no registry reaches' },
   director_unknown: { retry: true, means: 'no key is listed that may sign assignments' },
+  chunk_tampered: {
+    retry: true,
+    means: 'chunks are not what the index that was signed says, whoever is asked',
+  },
   object_tampered: { retry: true, means: 'an object is not what its hash says' },
   assignment_malformed: { retry: false, means: 'not an assignment in a DSSE envelope' },
   assignment_signature: { retry: false, means: 'not signed by the director' },

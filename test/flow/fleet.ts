@@ -14,6 +14,12 @@ export interface Device {
   readonly state: string
 }
 
+interface Listed {
+  readonly version: number
+  readonly targets: Readonly<Record<string, TargetFields>>
+  readonly floors: Readonly<Record<string, number>>
+}
+
 /** Short, so that a test sees the end of a trial, and patient with a machine that does other things as well. */
 export const POLICY = { observe_seconds: 1, requests_min: 1, p95_percent_max: 100_000 } as const
 
@@ -28,29 +34,41 @@ export interface Assigned {
 export class Fleet {
   readonly registry: RunningRegistry
   readonly #folder: string
-  readonly #listed = new Map<string, { version: number; targets: Record<string, TargetFields> }>()
+  readonly #listed = new Map<string, Listed>()
 
   private constructor(folder: string, registry: RunningRegistry) {
     this.#folder = folder
     this.registry = registry
   }
 
-  static async start(folder: string): Promise<Fleet> {
-    return new Fleet(folder, await startRegistry(join(folder, 'central')))
+  static async start(folder: string, options: Parameters<typeof startRegistry>[1] = {}): Promise<Fleet> {
+    return new Fleet(folder, await startRegistry(join(folder, 'central'), options))
   }
 
   /** As a publisher would, but for the check that keeps what is not fit from being published. */
   async publish(published: Version): Promise<{ manifest: string }> {
     const packed = packVersion(published)
     await upload(packed, (method, path, body) => this.registry.ask(method, path, body))
-    const family = published.model.split('/')[0] ?? ''
-    const before = this.#listed.get(family) ?? { version: 1, targets: {} }
-    const next = { version: before.version + 1, targets: { ...before.targets, ...packed.targets } }
+    await this.sign(published.model.split('/')[0] ?? '', packed)
+    return { manifest: packed.manifest }
+  }
+
+  /** The next version of what the family has signed, with this as well. */
+  async sign(family: string, added: Partial<Omit<Listed, 'version'>> = {}): Promise<void> {
+    const { version, targets, floors } = this.listed(family)
+    const next = {
+      version: version + 1,
+      targets: { ...targets, ...added.targets },
+      floors: { ...floors, ...added.floors },
+    }
     const key = await publisherKey(join(this.registry.state, 'development-keys'), family)
     const signed = signFamily({ ...next, nowMs: Date.now() }, key)
     await expectOk(this.registry.ask('POST', `/v1/metadata/${family}`, signed))
     this.#listed.set(family, next)
-    return { manifest: packed.manifest }
+  }
+
+  listed(family: string): Listed {
+    return this.#listed.get(family) ?? { version: 1, targets: {}, floors: {} }
   }
 
   async assign(target: string, models: readonly Assigned[]): Promise<void> {
@@ -58,13 +76,14 @@ export class Fleet {
     await expectOk(this.registry.ask('PUT', `/v1/assignments/${target}`, { models: complete }))
   }
 
-  async enrol(name: string): Promise<Device> {
+  /** `at` is where the device finds the registry. */
+  async enrol(name: string, at = this.registry.url): Promise<Device> {
     const home = join(this.#folder, name)
     await mkdir(home, { recursive: true })
     const answer = await expectOk(this.registry.ask('POST', '/v1/tokens', { device: name }))
     const { token } = (await answer.json()) as { token: string }
     const { exitCode, stderr } = await runToEnd(home, {
-      command: [BINARY, 'enrol', '--registry', this.registry.url, '--token', token],
+      command: [BINARY, 'enrol', '--registry', at, '--token', token],
     })
     if (exitCode !== 0) throw new Error(stderr)
     return { name, home, state: join(home, 'state') }
@@ -92,7 +111,7 @@ export class Fleet {
     let last: Status | undefined
     try {
       return await eventually(`${model} ${expected.version} is ${expected.state}`, async () => {
-        last = await statusOf(device)
+        last = await glanceAt(device)
         const update = last?.models.find((each) => each.model === model)?.update
         const isEnd = update?.version === expected.version && ENDED.includes(update.state)
         if (isEnd && update.state !== expected.state) throw new Error(JSON.stringify(update))
@@ -136,8 +155,19 @@ async function expectOk(sent: Promise<Response>): Promise<Response> {
 }
 
 /** At a port of its own: what is restarted has to come back where it was. */
-export async function startUp(device: Device): Promise<Running> {
-  return await startServing(device.home, { command: [BINARY, 'up', '--port', String(await freePort())] })
+export async function startUp(device: Device, settings = ''): Promise<Running> {
+  const config = join(device.home, 'config.toml')
+  await Bun.write(config, settings)
+  return await startServing(device.home, {
+    command: [BINARY, 'up', '--config', config, '--port', String(await freePort())],
+  })
+}
+
+/** The same, asked of the agent as `limpet status` does: for whoever looks again and again. */
+export async function glanceAt(device: Device): Promise<Status | undefined> {
+  const unix = join(device.state, 'agent.sock')
+  const answer = await fetch('http://localhost/status', { unix }).catch(() => undefined)
+  return answer === undefined ? undefined : Status.parse(await answer.json())
 }
 
 /** As `limpet status --json` tells it; undefined while no agent answers. */

@@ -97,9 +97,15 @@ export async function publisherKey(fleet: string, family: string): Promise<Signi
 }
 
 export function signFamily(
-  fields: { version: number; targets: Readonly<Record<string, TargetFields>>; nowMs: number },
+  fields: {
+    version: number
+    targets: Readonly<Record<string, TargetFields>>
+    floors?: Readonly<Record<string, number>>
+    nowMs: number
+  },
   key: SigningKey,
 ): Uint8Array {
+  const { version, targets, floors = {} } = fields
   const expires = new Date(fields.nowMs + 30 * 86_400_000).toISOString().replace(/\.\d+Z$/, 'Z')
-  return signTargets({ version: fields.version, expires, targets: fields.targets }, [key])
+  return signTargets({ version, expires, targets, limpet_floors: floors }, [key])
 }

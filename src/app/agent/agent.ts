@@ -12,6 +12,7 @@ import { Updates } from '../../ota/updates.ts'
 import { TrustClient, type TrustSource } from '../../trust/client.ts'
 import { HighWaterTable } from '../../trust/high-water.ts'
 import { MetadataFolder } from '../../trust/metadata-files.ts'
+import { type RefusalReason, TrustRefusal } from '../../trust/refusal.ts'
 import { BUILD } from '../build-info.ts'
 import { Assignments } from './assignments.ts'
 import type { Control } from './control-socket.ts'
@@ -87,7 +88,7 @@ export class Agent implements Control {
       refresh: (signal) => trust.refresh(signal),
       fetchAssignment: (bytesMax, signal) =>
         this.#bundle.fetchAssignment({ device: parts.enrolment.device, bytesMax }, () =>
-          line.link.fetchAssignment(bytesMax, signal),
+          line.link.fetchAssignment(bytesMax, signal).catch(tooLargeAs('assignment_malformed')),
         ),
       onTaken: (rev) => line.link.knowRev(rev),
       everyMs: parts.config.registry.poll_seconds * 1000,
@@ -193,10 +194,20 @@ export class Agent implements Control {
 
 function sourceOf({ link }: OpenLink, signal: AbortSignal): TrustSource {
   return {
-    fetchMetadata: (name, bytesMax) => link.fetchMetadata(name, bytesMax, signal),
-    fetchObject: (sha256, bytesMax) => link.fetchObject(sha256, bytesMax, signal),
+    fetchMetadata: (name, bytesMax) =>
+      link.fetchMetadata(name, bytesMax, signal).catch(tooLargeAs('metadata_oversize')),
+    fetchObject: (sha256, bytesMax) =>
+      link.fetchObject(sha256, bytesMax, signal).catch(tooLargeAs('object_tampered')),
     // Where there is no line to ask it over, the time is as unknown as before.
     fetchTime: (nonce) => link.fetchTime(nonce, signal).catch(ignoreSilence),
+  }
+}
+
+/** Somebody gives more than the thing that was asked for can have: that is told, like any other lie. */
+function tooLargeAs(reason: RefusalReason): (error: unknown) => never {
+  return (error) => {
+    const isTooLarge = error instanceof EdgeError && error.code === 'body_too_large'
+    throw isTooLarge ? new TrustRefusal(reason, error.message, { cause: error }) : error
   }
 }
 

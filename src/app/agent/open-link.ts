@@ -1,8 +1,9 @@
 import type { Config } from '../../config/config.ts'
 import type { Clock } from '../../kit/clock.ts'
+import { EdgeError } from '../../kit/errors.ts'
 import { systemRandom } from '../../kit/random.ts'
 import { Link } from '../../link/link.ts'
-import { decodeChunk } from '../../store/chunks/stored-chunk.ts'
+import { decodeChunk, type StoredChunk } from '../../store/chunks/stored-chunk.ts'
 import type { Disk } from './disk.ts'
 import type { Enrolment } from './enrolment.ts'
 import { linkOptions } from './link-options.ts'
@@ -26,8 +27,18 @@ export async function openLink(parts: {
     clock,
     random: systemRandom,
     outbox: disk.outbox,
-    decode: decodeChunk,
+    decode: unpack,
     describe: () => open.describe(),
   })
   return Object.assign(open, { link })
+}
+
+/** What does not unpack is given as it came: its hash says that it is wrong, and that counts against who gave it. */
+function unpack(stored: StoredChunk, length: number): Uint8Array {
+  try {
+    return decodeChunk(stored, length)
+  } catch (error) {
+    if (!(error instanceof EdgeError)) throw error
+    return stored.bytes
+  }
 }
