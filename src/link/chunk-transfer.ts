@@ -132,6 +132,7 @@ export class ChunkTransfer {
         signal: this.#signal,
         take: (frame) => {
           if (this.#take(frame, batch)) hasNew = true
+          return batch.chunks.size === 0
         },
       },
     )

@@ -20,6 +20,9 @@ export interface Answer {
   readonly covered: number | undefined
 }
 
+/** Takes a frame of the answer; true: with it everything is here that was asked for, whatever else may come. */
+type TakeFrame = (frame: Frame) => boolean
+
 /** Questions to the registry and their answers, told apart by number. */
 export class Exchange {
   readonly #clock: Clock
@@ -48,7 +51,7 @@ export class Exchange {
    */
   async ask(
     question: Question,
-    options: { line: OpenLine; signal: AbortSignal; take: (frame: Frame) => void },
+    options: { line: OpenLine; signal: AbortSignal; take: TakeFrame },
   ): Promise<Answer> {
     const { line, signal } = options
     this.#last = (this.#last + 1) % 2 ** 32
@@ -82,6 +85,7 @@ export class Exchange {
       ...options,
       take: (frame) => {
         if (frame.kind === 'piece' && frame.parts === 1) bytes = frame.bytes
+        return bytes !== undefined
       },
     })
     return bytes
@@ -105,7 +109,7 @@ export class Exchange {
 
 /** One question on its way. */
 class Asked {
-  readonly #take: (frame: Frame) => void
+  readonly #take: TakeFrame
   readonly #seen = new Set<string>()
   #expected: number | undefined
   #covered: number | undefined
@@ -113,9 +117,10 @@ class Asked {
   #count = 0
   #turn: (() => void) | undefined
   #isOpen = true
+  #isSatisfied = false
   #failure: { readonly error: unknown } | undefined
 
-  constructor(take: (frame: Frame) => void) {
+  constructor(take: TakeFrame) {
     this.#take = take
   }
 
@@ -138,7 +143,9 @@ class Asked {
   /** What goes wrong here is the asker's, not the line's. */
   #hand(frame: Frame): void {
     try {
-      this.#take(frame)
+      if (!this.#take(frame)) return
+      this.#isSatisfied = true
+      this.#turn?.()
     } catch (error) {
       this.#isOpen = false
       this.#failure = { error }
@@ -160,7 +167,7 @@ class Asked {
   }
 
   get isWhole(): boolean {
-    return this.#expected !== undefined && this.#count - 1 >= this.#expected
+    return this.#isSatisfied || (this.#expected !== undefined && this.#count - 1 >= this.#expected)
   }
 
   get covered(): number | undefined {

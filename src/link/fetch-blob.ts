@@ -37,6 +37,7 @@ export async function fetchBlob(what: BlobQuestion, options: BlobOptions): Promi
           parts ??= new Parts(frame, options)
           if (parts.add(frame)) idle = -1
         }
+        return isMissing || wanted.every((part) => parts?.has(part) ?? false)
       },
     })
     if (isMissing) return undefined

@@ -26,6 +26,11 @@ export class Parts {
     return true
   }
 
+  /** The part is here, or there is none of that number. */
+  has(part: number): boolean {
+    return part >= this.#parts.length || this.#parts[part] !== undefined
+  }
+
   get isWhole(): boolean {
     return this.#missing === 0
   }
