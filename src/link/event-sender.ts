@@ -16,6 +16,7 @@ export class EventSender {
   readonly #topic: string
   /** Sent over this line, and not yet acknowledged. */
   readonly #underWay = new Set<number>()
+  #last = 0
   #wake: () => void = () => undefined
 
   constructor(parts: { outbox: Outbox; clock: Clock; topics: Topics; device: string }) {
@@ -33,22 +34,26 @@ export class EventSender {
     this.#wake()
   }
 
+  /** From the first one on, so that they arrive in order: another run of the registry has heard none of them. */
+  again(): void {
+    this.#underWay.clear()
+    this.#last = 0
+    this.#wake()
+  }
+
   /** Runs until the line ends or the signal fires. */
   async run(line: Line, stop: AbortSignal): Promise<void> {
-    this.#underWay.clear()
-    let last = 0
+    this.again()
     while (line.isOpen && !stop.aborted) {
       const woken = this.#nextWake()
-      for (const event of this.#outbox.after(last, UNDER_WAY_MAX - this.#underWay.size)) {
+      for (const event of this.#outbox.after(this.#last, UNDER_WAY_MAX - this.#underWay.size)) {
         this.#underWay.add(event.seq)
-        last = event.seq
+        this.#last = event.seq
         await line.publish({ topic: this.#topic, payload: encodeMessage(event), qos: 1, retain: false })
       }
       const isAnswered = await this.#waitFor(woken, stop)
       if (isAnswered || this.#underWay.size === 0) continue
-      // From the first one on, so that they arrive in order.
-      this.#underWay.clear()
-      last = 0
+      this.again()
     }
   }
 

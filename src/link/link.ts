@@ -87,7 +87,10 @@ export class Link {
       exchange: this.#exchange,
       frameBytes: (line) => this.#frameBytes(line),
       rev: () => this.#rev,
-      onAnswer: ({ desired }) => desired !== null && this.#takeDesired(desired),
+      onAnswer: ({ desired }, { isNew }) => {
+        if (isNew) this.#events.again()
+        if (desired !== null) this.#takeDesired(desired)
+      },
     })
     this.#kept = new KeptLine({
       clock,

@@ -21,7 +21,8 @@ export interface SyncParts {
   readonly frameBytes: (line: Line) => number
   /** The last rev that the device has taken. */
   readonly rev: () => number
-  readonly onAnswer: (synced: Synced, line: Line) => void
+  /** `isNew`: by another run of the registry than the answer before. */
+  readonly onAnswer: (synced: Synced, by: { readonly isNew: boolean }) => void
 }
 
 /** Keeps asking the registry what the device should run: what was said while nobody listened is heard so. */
@@ -60,8 +61,8 @@ export class Sync {
       const bytes = await this.#parts.exchange.askOnce(question, { line, signal: stop })
       if (bytes === undefined) return false
       const synced = decodeMessage(Synced, bytes)
+      this.#parts.onAnswer(synced, { isNew: synced.sid !== this.#sid })
       this.#sid = synced.sid
-      this.#parts.onAnswer(synced, line)
       return true
     } catch (error) {
       if (!(error instanceof EdgeError) && !stop.aborted) throw error

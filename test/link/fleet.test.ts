@@ -1,5 +1,5 @@
 /** A device and its registry over a real broker: what is asked is answered, what is reported is kept, what is wanted is told. */
-import { afterAll, beforeAll, expect, test } from 'bun:test'
+import { afterAll, beforeAll, expect, setDefaultTimeout, test } from 'bun:test'
 import { join } from 'node:path'
 import { decodeChunkIndex } from '../../src/store/chunks/chunk-index.ts'
 import { createFolder } from '../kit/binary.ts'
@@ -8,6 +8,9 @@ import { randomBytes } from '../kit/random-bytes.ts'
 import { enrolDevice, type RunningRegistry, startRegistry } from '../kit/registry.ts'
 import { SEED } from '../kit/seed.ts'
 import { packVersion, publisherKey, sha256Of, signFamily, upload } from '../registry/publish.ts'
+
+// Real processes on a busy machine.
+setDefaultTimeout(120_000)
 
 const folder = await createFolder()
 let registry: RunningRegistry

@@ -1,5 +1,5 @@
 /** The same line over Debian's Mosquitto: MQTT 5, its rules, its restarts. */
-import { afterAll, afterEach, beforeAll, describe, expect, test } from 'bun:test'
+import { afterAll, afterEach, beforeAll, describe, expect, setDefaultTimeout, test } from 'bun:test'
 import { join } from 'node:path'
 import { connect } from 'mqtt'
 import { createFolder, freePort } from '../kit/binary.ts'
@@ -15,6 +15,9 @@ import {
 import { enrolDevice, type RunningRegistry, startRegistry } from '../kit/registry.ts'
 import { SEED } from '../kit/seed.ts'
 import { type HeldModel, holdModel, Taking } from '../kit/transfer.ts'
+
+// Real processes on a busy machine.
+setDefaultTimeout(120_000)
 
 describe.skipIf(MOSQUITTO === null)(`mosquitto${WITHOUT_MOSQUITTO}`, () => {
   let folder: Awaited<ReturnType<typeof createFolder>>
@@ -129,7 +132,7 @@ describe.skipIf(MOSQUITTO === null)(`mosquitto${WITHOUT_MOSQUITTO}`, () => {
     proxy.set({ ...CALM, cutAfterBytes: () => 3_000_000 + Math.floor(draw() * 2_000_000) })
     expect(await take()).toBeLessThan(1.05)
     expect(proxy.cuts()).toBeGreaterThan(1)
-  }, 120_000)
+  })
 
   test('killed and started again in the middle of a transfer, it has forgotten everything, and nothing is lost', async () => {
     const share = await takeWhile(async () => {
@@ -139,7 +142,7 @@ describe.skipIf(MOSQUITTO === null)(`mosquitto${WITHOUT_MOSQUITTO}`, () => {
     })
     expect(share).toBeLessThan(1.05)
     await eventually('the event is there', () => device.outbox.after(0, 1).length === 0)
-  }, 120_000)
+  })
 
   test('the registry killed in the middle of a transfer: the device waits for it, and goes on', async () => {
     const share = await takeWhile(async () => {
@@ -147,7 +150,7 @@ describe.skipIf(MOSQUITTO === null)(`mosquitto${WITHOUT_MOSQUITTO}`, () => {
       registry = await startRegistryBehind()
     })
     expect(share).toBeLessThan(1.05)
-  }, 120_000)
+  })
 
   test('a device that has enrolled since is let in after its passwords were read again', async () => {
     secrets.set('cam-03', (await enrolDevice(registry, 'cam-03')).secret)
@@ -156,5 +159,5 @@ describe.skipIf(MOSQUITTO === null)(`mosquitto${WITHOUT_MOSQUITTO}`, () => {
     const third = come('cam-03')
     await eventually('it is let in', () => third.link.isUp)
     await third.stop()
-  }, 60_000)
+  })
 })

@@ -1,5 +1,5 @@
 /** A broker that keeps nothing and promises nothing: no retained messages, no wills, no sessions, no MQTT 5. */
-import { afterAll, beforeAll, expect, test } from 'bun:test'
+import { afterAll, beforeAll, expect, setDefaultTimeout, test } from 'bun:test'
 import { createServer, type Server } from 'node:net'
 import { Aedes } from 'aedes'
 import { createFolder, freePort } from '../kit/binary.ts'
@@ -7,6 +7,9 @@ import { type DeviceLink, eventually, startDevice } from '../kit/device-link.ts'
 import { enrolDevice, type RunningRegistry, startRegistry } from '../kit/registry.ts'
 import { SEED } from '../kit/seed.ts'
 import { type HeldModel, holdModel, Taking } from '../kit/transfer.ts'
+
+// Real processes on a busy machine.
+setDefaultTimeout(120_000)
 
 let folder: Awaited<ReturnType<typeof createFolder>>
 let aedes: Aedes
@@ -87,4 +90,4 @@ test('what was assigned while a device was away, or the registry, is heard when 
   device.link.report({ what: 'after the registry came back' })
   await eventually('the event is there', () => device.outbox.after(0, 1).length === 0)
   await eventually('and the device knows', () => device.desired.length >= 2)
-}, 60_000)
+})

@@ -1,9 +1,12 @@
 /** MQTT and HTTP with certificates on both sides. */
-import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from 'bun:test'
 import { join } from 'node:path'
 import { createFolder } from '../kit/binary.ts'
 import { type DeviceLink, eventually, startDevice } from '../kit/device-link.ts'
 import { enrolDevice, type RunningRegistry, startRegistry } from '../kit/registry.ts'
+
+// Real processes on a busy machine.
+setDefaultTimeout(120_000)
 
 const OPENSSL = Bun.which('openssl', { PATH: '/usr/bin:/bin' })
 const WITHOUT = OPENSSL === null ? ' (skipped: openssl is not installed)' : ''
