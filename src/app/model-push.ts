@@ -1,4 +1,4 @@
-import { copyFile, link, mkdir, mkdtemp, realpath, rm } from 'node:fs/promises'
+import { copyFile, link, mkdir, mkdtemp, readdir, realpath, rm } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import { readEnvironment } from '../config/environment.ts'
 import { parseModelSettings } from '../config/model-settings.ts'
@@ -138,7 +138,8 @@ async function staged<T>(
 ): Promise<T> {
   const root = join(state ?? readEnvironment().state, 'staging')
   await mkdir(root, { recursive: true })
-  const home = await mkdtemp(join(root, 'push-'))
+  await sweepStaging(root)
+  const home = await mkdtemp(join(root, `push-${process.pid}-`))
   try {
     const path = join(home, version.name)
     for (const file of version.files) {
@@ -150,6 +151,22 @@ async function staged<T>(
     return await use(path)
   } finally {
     await rm(home, { recursive: true, force: true })
+  }
+}
+
+/** What a push has left that was killed. One that still runs keeps its own. */
+async function sweepStaging(root: string): Promise<void> {
+  for (const name of await readdir(root)) {
+    const pid = Number(/^push-(\d+)-/.exec(name)?.[1])
+    if (pid > 0 && !isRunning(pid)) await rm(join(root, name), { recursive: true, force: true })
+  }
+}
+
+function isRunning(pid: number): boolean {
+  try {
+    return process.kill(pid, 0)
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'EPERM'
   }
 }
 

@@ -1,6 +1,6 @@
 /** Publishing with the compiled binary and real models: checked, golden samples made, uploaded, signed, bundled. */
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
-import { cp, readFile, writeFile } from 'node:fs/promises'
+import { cp, readdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { Bundle } from '../../src/bundle/bundle.ts'
 import { generateKeyPem, readSigningKey } from '../../src/trust/key.ts'
@@ -117,6 +117,14 @@ describe('limpet model', () => {
     expect(exitCode).toBe(1)
     expect(stderr).toContain('golden_failed')
     expect(registry.requests.filter((request) => request.startsWith('P'))).toHaveLength(uploads)
+  }, 120_000)
+
+  test('what a push that was killed has left is swept away by the next', async () => {
+    const staging = join(home, 'state/staging')
+    await Bun.write(join(staging, 'push-999999999-abc/model/1/model.onnx'), 'left')
+    await Bun.write(join(staging, `push-${process.pid}-abc/model/1/model.onnx`), 'in use')
+    await push('text-orientation')
+    expect(await readdir(staging)).toEqual([`push-${process.pid}-abc`])
   }, 120_000)
 
   test('a file that is no model is not published', async () => {
