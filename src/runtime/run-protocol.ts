@@ -1,7 +1,8 @@
 /**
  * How the main thread and its run threads share work: a ring of slot numbers in shared memory, from which whichever
  * thread is free takes the next. A slot holds the arguments of one native call, all of them addresses or sizes, so
- * nothing is copied between threads. Idle threads sleep in `Atomics.wait`; the main thread in `Atomics.waitAsync`.
+ * nothing is copied between threads. Idle threads sleep in `Atomics.wait`; the main thread is woken through wake-line.ts,
+ * unless `isWoken` says that it has been and has not looked yet.
  */
 
 /** Calls under way or waiting to be taken, at most; what is beyond waits in the pool's own list. */
@@ -10,7 +11,7 @@ export const SLOTS = 64
 export const RING = 128
 
 /** Positions in the Int32 control block. */
-export const CONTROL = { tail: 0, head: 1, done: 2, stop: 3, ready: 4, ring: 8, state: 8 + RING } as const
+export const CONTROL = { tail: 0, head: 1, stop: 2, ready: 3, isWoken: 4, ring: 8, state: 8 + RING } as const
 export const CONTROL_WORDS = CONTROL.state + SLOTS
 
 export const STATE = { free: 0, queued: 1, done: 2 } as const
@@ -29,6 +30,8 @@ export interface ThreadStart {
   readonly slots: SharedArrayBuffer
   readonly apiAddress: number
   readonly apiVersion: number
+  /** The end of the wake line that threads write to. */
+  readonly wakeFd: number
   /** How far others go first: 0 is not at all. */
   readonly nice: number
 }

@@ -2,6 +2,7 @@
 import { bindFunction } from './ort-function.ts'
 import { beNice } from './priority.ts'
 import { CONTROL, OPERATIONS, RING, SLOT, SLOT_NUMBERS, STATE, type ThreadStart } from './run-protocol.ts'
+import { bindWake } from './wake-line.ts'
 
 declare const self: { onmessage: ((event: { data: ThreadStart }) => void) | null }
 
@@ -11,6 +12,7 @@ self.onmessage = ({ data }) => {
   const control = new Int32Array(data.control)
   const numbers = new Float64Array(data.slots)
   const calls = OPERATIONS.map((name) => bindFunction(data.apiAddress, data.apiVersion, name))
+  const wake = bindWake(data.wakeFd)
   Atomics.add(control, CONTROL.ready, 1)
   Atomics.notify(control, CONTROL.ready)
 
@@ -24,8 +26,8 @@ self.onmessage = ({ data }) => {
     numbers[at + SLOT.status] = call?.(...args) ?? 0
     numbers[at + SLOT.tookMs] = performance.now() - began
     Atomics.store(control, CONTROL.state + slot, STATE.done)
-    Atomics.add(control, CONTROL.done, 1)
-    Atomics.notify(control, CONTROL.done)
+    // After the state: the main thread takes the flag back before it looks.
+    if (Atomics.exchange(control, CONTROL.isWoken, 1) === 0) wake()
   }
 }
 

@@ -12,6 +12,7 @@ import {
   STATE,
   type ThreadStart,
 } from './run-protocol.ts'
+import { WakeLine } from './wake-line.ts'
 
 interface Call {
   readonly operation: Operation
@@ -44,7 +45,7 @@ export class Threads {
   readonly #free = Array.from({ length: SLOTS }, (_, slot) => slot)
   readonly #running = new Map<number, Call>()
   readonly #waiting: Call[] = []
-  #isListening = false
+  readonly #line: WakeLine
   #broken: Error | undefined
 
   constructor(
@@ -52,11 +53,13 @@ export class Threads {
     { count, nice }: { count: number; nice: number },
   ) {
     assert(count >= 1, 'a pool has at least one thread')
+    this.#line = new WakeLine({ onWake: () => this.#onWake(), onBroken: (error) => this.#break(error) })
     const start: ThreadStart = {
       control: this.#control.buffer,
       slots: this.#numbers.buffer,
       apiAddress: api.apiAddress,
       apiVersion: api.apiVersion,
+      wakeFd: this.#line.fd,
       nice,
     }
     this.#workers = Array.from({ length: count }, () => this.#startWorker(start))
@@ -75,7 +78,7 @@ export class Threads {
     if (this.#broken !== undefined) return Promise.reject(this.#broken)
     return new Promise((done, failed) => {
       this.#waiting.push({ operation, args, done, failed })
-      this.#advance()
+      this.#submit()
     })
   }
 
@@ -87,7 +90,15 @@ export class Threads {
     // The threads sleep on the tail: it has to change for them to look at the stop flag.
     Atomics.add(this.#control, CONTROL.tail, 0)
     Atomics.notify(this.#control, CONTROL.tail)
-    for (const worker of this.#workers) worker.terminate()
+    this.#line.stop()
+    let left = this.#workers.length
+    for (const worker of this.#workers) {
+      worker.addEventListener('close', () => {
+        left -= 1
+        if (left === 0) this.#line.close()
+      })
+      worker.terminate()
+    }
   }
 
   #startWorker(start: ThreadStart): Worker {
@@ -113,6 +124,7 @@ export class Threads {
       this.#running.set(slot, call)
       this.#write(slot, call)
     }
+    this.#line.hold(this.#running.size > 0)
   }
 
   #write(slot: number, call: Call): void {
@@ -128,24 +140,10 @@ export class Threads {
     Atomics.notify(this.#control, CONTROL.tail, 1)
   }
 
-  /**
-   * Takes back what is done, hands out what waits, and listens for more while any call is out. Listens for a change of
-   * the count that was read before looking, so that nothing which ends meanwhile is missed.
-   */
-  #advance(): void {
-    while (!this.#isListening) {
-      const seen = Atomics.load(this.#control, CONTROL.done)
-      this.#collect()
-      this.#submit()
-      if (this.#running.size === 0) return
-      const wait = Atomics.waitAsync(this.#control, CONTROL.done, seen)
-      if (!wait.async) continue
-      this.#isListening = true
-      void wait.value.then(() => {
-        this.#isListening = false
-        this.#advance()
-      })
-    }
+  /** Takes back what is done and hands out what waits. The flag first: what ends from here on wakes again. */
+  #onWake(): void {
+    Atomics.store(this.#control, CONTROL.isWoken, 0)
+    this.#collect()
     this.#submit()
   }
 
