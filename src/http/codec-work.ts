@@ -41,11 +41,12 @@ export const WORK = {
     return readLoadParameters(model, asObject(parameters, '"parameters"'))
   },
 
-  answer: ({ form, wants, labels, ...answer }: AnswerParts): EncodedAnswer => {
-    if (form !== 'infer') return encodeGenerated(answer, { isStream: form === 'event' })
-    const isPlain = labels.length === 0
-    const outputs = isPlain ? answer.outputs : classifyWanted(answer.outputs, wants.outputs ?? [], labels)
-    return encodeInferResponse({ ...answer, outputs }, wants)
+  answer: (parts: AnswerParts): EncodedAnswer => {
+    const { form, wants, labels } = parts
+    if (form !== 'infer') return encodeGenerated(parts, { isStream: form === 'event' })
+    if (labels.length === 0) return encodeInferResponse(parts, wants)
+    const outputs = classifyWanted(parts.outputs, wants.outputs ?? [], labels)
+    return encodeInferResponse({ ...parts, outputs }, wants)
   },
 } as const
 

@@ -3,7 +3,7 @@ import { Lane } from '../inference/lane.ts'
 import type { SequencePart } from '../inference/sequences/plan.ts'
 import { EdgeError } from '../kit/errors.ts'
 import type { Tensor } from '../runtime/backend.ts'
-import { readBody } from './body.ts'
+import { freeBody, readBody } from './body.ts'
 import type { Labels } from './classification.ts'
 import type { Codec } from './codec.ts'
 import { chooseEncoding, compressAnswer, type EncodedAnswer } from './compress.ts'
@@ -104,6 +104,8 @@ async function inferWith(
   } finally {
     result.release()
   }
+  // The run has ended and its answer is written. Where it went wrong something may still read: then it is left to itself.
+  freeBody(body)
   if (trace !== undefined) {
     // Bun sends it after this has returned, and tells nobody when it has.
     trace.mark('REQUEST_END', 'HTTP_SEND_START', 'HTTP_SEND_END')

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'bun:test'
 import { deflateRawSync, deflateSync, gzipSync } from 'node:zlib'
-import { readBody } from '../../src/http/body.ts'
+import { freeBody, readBody } from '../../src/http/body.ts'
 import { EdgeError } from '../../src/kit/errors.ts'
 
 const MAX = 1_000
@@ -156,5 +156,23 @@ describe('a client that goes away before its body is there', () => {
     })
     const request = new Request('http://limpet/', { method: 'POST', body, headers, signal: abort.signal })
     expect(await refusal(readBody(request, MAX))).toBe('cancelled')
+  })
+})
+
+describe('a body that was answered', () => {
+  test('gives its memory back at once where it is large, and leaves no bytes to read by mistake', () => {
+    const body = new ArrayBuffer(32_768)
+    const view = new Uint8Array(body, 1)
+    freeBody(body)
+    expect([body.detached, view.length]).toEqual([true, 0])
+  })
+
+  test('stays where it is little, and may have gone to another thread', () => {
+    const little = new ArrayBuffer(32_767)
+    freeBody(little)
+    expect(little.detached).toBe(false)
+    const gone = new ArrayBuffer(32_768)
+    structuredClone(gone, { transfer: [gone] })
+    expect(() => freeBody(gone)).not.toThrow()
   })
 })
