@@ -10,7 +10,7 @@ import { LaneMemory } from './lane-memory.ts'
 import { LaneQueue } from './queue.ts'
 import type { ResponseCache } from './response-cache.ts'
 import { RunPlace } from './run-place.ts'
-import { chooseBatch, policyOf, type Scheduling } from './scheduling.ts'
+import { ALONE, chooseBatch, policyOf, type Scheduling } from './scheduling.ts'
 import { SequenceBatcher } from './sequences/batcher.ts'
 import type { SequenceModel } from './sequences/plan.ts'
 import { visibleSession } from './sequences/visible.ts'
@@ -234,7 +234,7 @@ export class Lane {
     }
     let waitMs = Number.POSITIVE_INFINITY
     while (this.#running < runsMax && this.#queue.size > 0) {
-      const verdict = chooseBatch(this.#queue.inOrder(), scheduling, nowMs)
+      const verdict = scheduling.isDynamic ? chooseBatch(this.#queue.inOrder(), scheduling, nowMs) : ALONE
       if ('send' in verdict) void this.#runBatch(this.#queue.take(verdict.send))
       else {
         waitMs = verdict.waitMs

@@ -37,6 +37,9 @@ export interface Batchable {
 /** Send so many of those in front, or look again later. */
 export type BatchVerdict = { readonly send: number } | { readonly waitMs: number }
 
+/** Of a lane that puts no requests together: nothing has to be looked at for it. */
+export const ALONE: BatchVerdict = { send: 1 }
+
 /**
  * Looks at what waits, in the order in which it would be served. Triton's algorithm: requests are taken in order while
  * their shapes match. A preferred size that is reached is sent; so is a batch that the next request would overfill or
