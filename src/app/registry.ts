@@ -1,10 +1,10 @@
-import { cp, readFile, stat } from 'node:fs/promises'
+import { cp, readFile, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Server } from 'bun'
 import { readEnvironment } from '../config/environment.ts'
 import { loadRegistryConfig, type RegistryConfig } from '../config/registry-config.ts'
 import { systemClock } from '../kit/clock.ts'
-import { makeFolderDurably } from '../kit/durable-file.ts'
+import { makeFolderDurably, moveFolderDurably } from '../kit/durable-file.ts'
 import { EdgeError, messageOf } from '../kit/errors.ts'
 import { logger, setLogLevel } from '../kit/log.ts'
 import { systemRandom } from '../kit/random.ts'
@@ -101,6 +101,10 @@ async function requireKeys(folder: string, options: { devKeys: boolean; print: P
   )
   options.print('Whoever can read them owns every device that trusts them. Never use them for a real fleet.')
   const out = join(folder, 'development-keys')
+  // Of a first start that was cut off: nobody trusts them yet.
+  for (const name of ['development-keys', 'tuf.part', 'tuf']) {
+    await rm(join(folder, name), { recursive: true, force: true })
+  }
   await initKeys({
     out,
     families: DEV_FAMILIES,
@@ -110,9 +114,11 @@ async function requireKeys(folder: string, options: { devKeys: boolean; print: P
     nowMs: systemClock.now(),
     print: () => undefined,
   })
-  for (const name of ['keys', 'objects', 'tuf']) {
-    await cp(join(out, 'registry', name), join(folder, name), { recursive: true })
+  // The metadata comes last, and whole: where it is, everything is.
+  for (const name of ['keys', 'objects', 'tuf.part']) {
+    await cp(join(out, 'registry', name.replace('.part', '')), join(folder, name), { recursive: true })
   }
+  await moveFolderDurably(join(folder, 'tuf.part'), join(folder, 'tuf'))
   options.print(`Publisher keys for ${DEV_FAMILIES.join(', ')}: ${join(out, 'publishers')}`)
 }
 

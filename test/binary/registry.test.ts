@@ -51,6 +51,19 @@ describe('the first start', () => {
   })
 })
 
+test('a first start that was killed at any of its durable writes is made good by the next', async () => {
+  const home = join(folder.path, 'cut')
+  for (const at of [1, 2, 5, 9, 14, 20, 27, 30]) {
+    const killed = startRegistry(home, { env: { LIMPET_CRASH_AT: String(at) } })
+    const survived = await killed.catch(() => undefined)
+    await survived?.stop('SIGKILL')
+  }
+  const registry = await startRegistry(home)
+  expect((await registry.ask('GET', '/v1/models')).status).toBe(200)
+  await enrolDevice(registry, 'cam-01')
+  await registry.stop()
+})
+
 test('no secret comes into the log or onto the screen, whatever goes right or wrong', async () => {
   const home = join(folder.path, 'secrets')
   const registry = await startRegistry(home)
