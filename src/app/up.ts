@@ -5,7 +5,7 @@ import { afterFailure, type BackoffPolicy } from '../kit/backoff.ts'
 import { type Clock, systemClock } from '../kit/clock.ts'
 import { EdgeError } from '../kit/errors.ts'
 import { type Logger, logger, setLogLevel } from '../kit/log.ts'
-import { readEnrolment } from './agent/enrolment.ts'
+import { isEnrolled } from './agent/enrolment.ts'
 import { deviceFolders } from './agent/folders.ts'
 import { ownCommand } from './own-command.ts'
 
@@ -34,15 +34,14 @@ export async function runUp(options: UpOptions): Promise<void> {
   for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const)
     process.on(signal, () => stopping.abort(signal))
   const state = options.state ?? environment.state
-  const commands =
-    (await readEnrolment(state)) === undefined ? alone(options) : await enrolled(options, { state, config })
+  const commands = (await isEnrolled(state)) ? await enrolled(options, { state, config }) : alone(options)
   const children = commands.map(
     (args) => new Supervised(args, { config, clock: systemClock, stop: stopping.signal }),
   )
   try {
     await Promise.all(children.map((child) => child.run()))
   } catch (error) {
-    // One of them is beyond help: the other one would be half an appliance, and whoever started this may do better.
+    // Nothing can be served: the agent alone would be no appliance, and whoever started this may do better.
     stopping.abort()
     await Promise.allSettled(children.map((child) => child.ended))
     throw error
@@ -80,6 +79,8 @@ class Supervised {
   readonly #args: readonly string[]
   /** "serve" or "agent". */
   readonly #name: string
+  /** Without the agent the device goes on serving what it has: it is tried again for ever, and no reason to stop. */
+  readonly #mayFail: boolean
   readonly #clock: Clock
   readonly #stop: AbortSignal
   readonly #stopMs: number
@@ -91,6 +92,7 @@ class Supervised {
     const { supervisor } = options.config
     this.#args = args
     this.#name = args[0] ?? ''
+    this.#mayFail = this.#name === 'agent'
     this.#clock = options.clock
     this.#stop = options.stop
     this.#stopMs = supervisor.stop_seconds_max * 1000
@@ -119,13 +121,18 @@ class Supervised {
       const ended = await this.#runOnce()
       if (this.#stop.aborted) return
       const ranMs = Math.round(this.#clock.elapsed() - began)
-      if (ended.exitCode === EXIT_CONFIG)
+      if (ended.exitCode === EXIT_CONFIG && !this.#mayFail)
         throw new EdgeError('config_invalid', `Cannot ${this.#name}: see the message above`)
       const next = afterFailure(this.#policy, failures, ranMs)
       failures = next.failures
       const fields = { process: this.#name, ...ended, ran_ms: ranMs, failures_in_a_row: failures.inARow }
       if (next.verdict.do === 'give_up') {
         this.#log.error('app.crash_loop', fields)
+        if (this.#mayFail) {
+          failures = { inARow: 0 }
+          await this.#clock.sleep(LONGEST_WAIT_MS, this.#stop)
+          continue
+        }
         throw new EdgeError(
           'runtime_failed',
           `Cannot keep "limpet ${this.#name}" running: it ended ${failures.inARow} times in a row within ` +

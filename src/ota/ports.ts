@@ -56,6 +56,8 @@ export interface StorePort {
   unpoint(model: string): Promise<void>
   /** Whether every file of an installed version is what it was: flash rots. */
   isWhole(of: InstalledAt): Promise<boolean>
+  /** Lets go of a version whose files are not what they were; of none that a pointer leads to. */
+  remove(of: InstalledAt): Promise<void>
   /** What has served on this device before, the latest first, and last what it came with. */
   earlier(model: string): Promise<readonly Installed[]>
   /** Lets go of what an update that has ended leaves unfinished. */

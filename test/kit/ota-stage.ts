@@ -241,6 +241,11 @@ class FakeStore implements StorePort {
   isWhole({ manifest }: InstalledAt) {
     return Promise.resolve(this.installed.has(manifest) && !this.broken.has(manifest))
   }
+  remove({ manifest }: InstalledAt) {
+    this.installed.delete(manifest)
+    this.broken.delete(manifest)
+    return Promise.resolve()
+  }
   earlier() {
     return Promise.resolve(this.came === undefined ? [] : [this.came])
   }

@@ -124,6 +124,18 @@ describe('a good version', () => {
   })
 })
 
+test('a version that is there and has rotted is let go, and brought again', async () => {
+  const world = stage('1')
+  world.store.installed.add(assigned().manifest)
+  world.store.broken.add(assigned().manifest)
+  await runAgent(world, [assigned()])
+  expect(told(world)).toBe(
+    'resolve plan download verify download verify stage probe wait activate observe commit committed',
+  )
+  expect(world.store.fetched.has(assigned().manifest)).toBe(true)
+  expectServing(world, '2')
+})
+
 describe('refused before a byte of it is brought, the old one goes on', () => {
   test.each<[string, string, (world: World) => void, Partial<Assigned>]>([
     ['under the security floor', 'below_security_floor', (world) => (world.trust.floor = 3), {}],

@@ -1,4 +1,4 @@
-import { readFile } from 'node:fs/promises'
+import { readFile, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { prettifyError, z } from 'zod'
 import { makeFolderDurably, writeDurably } from '../../kit/durable-file.ts'
@@ -22,6 +22,14 @@ const OWNER_ONLY = 0o600
 
 export function enrolmentPath(state: string): string {
   return join(state, 'enrolment.json')
+}
+
+/** Also where the file cannot be read any more: what the device serves is what it was given, whoever it was. */
+export async function isEnrolled(state: string): Promise<boolean> {
+  return await stat(enrolmentPath(state)).then(
+    () => true,
+    () => false,
+  )
 }
 
 /** Undefined where the device is not enrolled. */

@@ -137,6 +137,12 @@ export class VersionsOnDisk implements StorePort {
     return (await this.#parts.versions.wrongFiles(of)).length === 0
   }
 
+  async remove(of: InstalledAt): Promise<void> {
+    const place = placeOf(of)
+    if ((await this.#parts.pointer.read(servedName(of.model))) !== place)
+      await this.#parts.versions.remove(place)
+  }
+
   async earlier(model: string): Promise<readonly Installed[]> {
     const { pointer, versions } = this.#parts
     const places = await pointer.previous(servedName(model))

@@ -1,6 +1,7 @@
 import { readPackage } from '../package.ts'
 import type { Parts } from '../parts.ts'
-import { failed, OK, type Step } from '../step.ts'
+import type { Package, StorePort } from '../ports.ts'
+import { failed, OK, type Step, type StepResult } from '../step.ts'
 import { gone } from './gone.ts'
 
 /** Hashes every file in full. Chunks were hashed as they came; this finds what the disk has made of them. */
@@ -9,7 +10,7 @@ export function createVerify(parts: Parts): Step {
   return async ({ update, signal, progress }) => {
     const wanted = await readPackage(parts, update)
     if (wanted === undefined) return gone(update)
-    if (await store.isInstalled(wanted)) return OK
+    if (await store.isInstalled(wanted)) return (await isStillWhole(store, wanted)) ?? OK
     const wrong = await store.verify(wanted, () => progress(undefined), signal)
     if (wrong.length === 0) return OK
     const reason = `not what was signed: ${wrong.join(', ')}`
@@ -19,4 +20,11 @@ export function createVerify(parts: Parts): Step {
     journal.setNote(note, wrong)
     return { outcome: 'damaged', code: 'corrupt', reason }
   }
+}
+
+/** What was brought long ago may have rotted since: it goes, and is brought again. */
+async function isStillWhole(store: StorePort, wanted: Package): Promise<StepResult | undefined> {
+  if (await store.isWhole(wanted)) return undefined
+  await store.remove(wanted)
+  return { outcome: 'damaged', code: 'rotten', reason: 'its files on this disk are not what they were' }
 }
