@@ -32,17 +32,30 @@ export interface Assigned {
 }
 
 export class Fleet {
-  readonly registry: RunningRegistry
+  registry: RunningRegistry
   readonly #folder: string
+  readonly #args: readonly string[]
   readonly #listed = new Map<string, Listed>()
 
-  private constructor(folder: string, registry: RunningRegistry) {
-    this.#folder = folder
-    this.registry = registry
+  private constructor(parts: { folder: string; registry: RunningRegistry; args: readonly string[] }) {
+    this.#folder = parts.folder
+    this.registry = parts.registry
+    this.#args = parts.args
   }
 
-  static async start(folder: string, options: Parameters<typeof startRegistry>[1] = {}): Promise<Fleet> {
-    return new Fleet(folder, await startRegistry(join(folder, 'central'), options))
+  static async start(folder: string, { args = [] }: { args?: readonly string[] } = {}): Promise<Fleet> {
+    return new Fleet({ folder, registry: await startRegistry(join(folder, 'central'), { args }), args })
+  }
+
+  /** Killed, and started again at the same ports. */
+  async restartRegistry(): Promise<void> {
+    const { url, mqttUrl } = this.registry
+    await this.registry.stop('SIGKILL')
+    this.registry = await startRegistry(join(this.#folder, 'central'), {
+      args: this.#args,
+      port: Number(new URL(url).port),
+      mqttPort: Number(new URL(mqttUrl).port),
+    })
   }
 
   /** As a publisher would, but for the check that keeps what is not fit from being published. */
