@@ -3,7 +3,7 @@ import { chmod, mkdir, readdir, readFile, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { zstdDecompressSync } from 'node:zlib'
 import { assert } from './assert.ts'
-import { writeDurably } from './durable-file.ts'
+import { sweepDrafts, writeDurably } from './durable-file.ts'
 import { EdgeError, messageOf } from './errors.ts'
 
 /** A file inside the binary (`packed`: zstd, unpacked before use) or in `node_modules` (`plain`). */
@@ -29,8 +29,7 @@ export async function unpackEmbedded(file: EmbeddedFile, folder: string): Promis
   if (file.kind === 'plain') return file.path
   const home = join(folder, file.sha256)
   const path = join(home, file.name)
-  const old = await readFile(path).catch(() => undefined)
-  if (old !== undefined && sha256(old) === file.sha256) return path
+  if (await isUnpacked(path, file)) return path
 
   const bytes = zstdDecompressSync(await readFile(file.path), { maxOutputLength: file.bytes })
   assert(sha256(bytes) === file.sha256, `embedded ${file.name} has the SHA-256 it was built with`)
@@ -38,8 +37,11 @@ export async function unpackEmbedded(file: EmbeddedFile, folder: string): Promis
     await mkdir(home, { recursive: true })
     await writeDurably(path, bytes, 0o755)
     await chmod(path, 0o755)
+    // Of a process that was cut off; one that is still at it finds that the file is there by now.
+    await sweepDrafts(home)
     await removeOthers(folder, file)
   } catch (cause) {
+    if (await isUnpacked(path, file)) return path
     throw new EdgeError(
       'storage_failed',
       `Cannot unpack "${file.name}" (${file.bytes} bytes) into "${home}": ${messageOf(cause)}; ` +
@@ -48,6 +50,11 @@ export async function unpackEmbedded(file: EmbeddedFile, folder: string): Promis
     )
   }
   return path
+}
+
+async function isUnpacked(path: string, file: { sha256: string }): Promise<boolean> {
+  const bytes = await readFile(path).catch(() => undefined)
+  return bytes !== undefined && sha256(bytes) === file.sha256
 }
 
 /**

@@ -8,7 +8,7 @@ export interface Shown {
   readonly before: Measured | undefined
   readonly now: Tally
   readonly elapsedSeconds: number
-  /** Since the version last answered. */
+  /** Since the version last answered; 0 when it did just now. */
   readonly silentSeconds: number
 }
 
@@ -48,15 +48,21 @@ export function judge(policy: Policy, shown: Shown): Judgement {
   if (wrong !== undefined) return { is: 'bad', ...wrong }
   const isLongEnough = elapsedSeconds >= policy.observeSeconds
   const isBusyEnough = now.requests >= policy.requestsMin
-  if (isLongEnough && (isBusyEnough || elapsedSeconds >= PATIENCE * policy.observeSeconds))
+  // One that is silent may have ended just now: what it has shown before that is not all that it has shown.
+  const isHere = shown.silentSeconds === 0
+  if (isHere && isLongEnough && (isBusyEnough || elapsedSeconds >= PATIENCE * policy.observeSeconds))
     return { is: 'good' }
   return {
     is: 'open',
     percent: Math.floor(100 * Math.min(1, elapsedSeconds / policy.observeSeconds)),
-    wants: isLongEnough
-      ? `${now.requests} of ${policy.requestsMin} requests`
-      : `${Math.floor(elapsedSeconds)} of ${policy.observeSeconds} s`,
+    wants: wantsFor(policy, shown, isLongEnough),
   }
+}
+
+function wantsFor(policy: Policy, shown: Shown, isLongEnough: boolean): string {
+  if (!isLongEnough) return `${Math.floor(shown.elapsedSeconds)} of ${policy.observeSeconds} s`
+  if (shown.silentSeconds > 0) return 'an answer'
+  return `${shown.now.requests} of ${policy.requestsMin} requests`
 }
 
 type Fault = { readonly code: string; readonly reason: string }

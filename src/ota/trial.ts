@@ -47,7 +47,7 @@ export class Trial {
       before: this.#before,
       now: this.#tally(),
       elapsedSeconds: (clock.elapsed() - this.#beganMs) / 1000,
-      silentSeconds: (clock.elapsed() - this.#answeredMs) / 1000,
+      silentSeconds: measured === undefined ? (clock.elapsed() - this.#answeredMs) / 1000 : 0,
     }
   }
 

@@ -84,6 +84,9 @@ export class Updates {
     const broken = new Promise<never>((_, reject) => {
       this.#broken = reject
     })
+    // A process that was cut off right after the end of an update has not.
+    for (const update of this.#journal.latest())
+      if (!isWorking(update.state)) forgetNotes(this.#journal, update)
     for (const update of this.#journal.working()) this.#start(this.#runner.resume(update))
     while (!this.#stop.aborted) {
       // Made before the look: what is said meanwhile is not missed.

@@ -1,6 +1,6 @@
 import { readFile, rm, stat } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
-import { makeFolderDurably, writeDurably } from '../kit/durable-file.ts'
+import { makeFolderDurably, sweepDrafts, writeDurably } from '../kit/durable-file.ts'
 import { EdgeError, messageOf } from '../kit/errors.ts'
 
 /**
@@ -23,8 +23,10 @@ export function roleFile(role: string): string {
   return `${encodeURIComponent(role)}.json`
 }
 
+const ROOT_HISTORY = 'root_history'
+
 export function rootHistoryFile(version: number): string {
-  return `root_history/${version}.root.json`
+  return `${ROOT_HISTORY}/${version}.root.json`
 }
 
 export class MetadataFolder implements MetadataFiles {
@@ -53,6 +55,12 @@ export class MetadataFolder implements MetadataFiles {
 
   async remove(name: string): Promise<void> {
     await rm(join(this.#folder, name), { force: true })
+  }
+
+  /** For the start: lets go of what was cut off while it was written. */
+  async sweep(): Promise<void> {
+    await sweepDrafts(this.#folder)
+    await sweepDrafts(join(this.#folder, ROOT_HISTORY))
   }
 }
 

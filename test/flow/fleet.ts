@@ -168,11 +168,16 @@ async function expectOk(sent: Promise<Response>): Promise<Response> {
 }
 
 /** At a port of its own: what is restarted has to come back where it was. */
-export async function startUp(device: Device, settings = ''): Promise<Running> {
+export async function startUp(
+  device: Device,
+  settings = '',
+  env: Readonly<Record<string, string>> = {},
+): Promise<Running> {
   const config = join(device.home, 'config.toml')
   await Bun.write(config, settings)
   return await startServing(device.home, {
     command: [BINARY, 'up', '--config', config, '--port', String(await freePort())],
+    env,
   })
 }
 

@@ -1,6 +1,7 @@
 /** Versions of models whose answers tell which of them it was. */
 import { golden, goldenFiles } from '../kit/golden.ts'
 import * as zoo from '../kit/model-zoo.ts'
+import { randomBytes } from '../kit/random-bytes.ts'
 import type { Version } from '../registry/publish.ts'
 
 const TOLERANCE = { path: 'golden', atol_e6: 1000, rtol_e6: 1000 } as const
@@ -64,6 +65,31 @@ export function counting(release: number, { onnx, steps }: { onnx: Uint8Array; s
   }
   const files = { [`${release}/model.onnx`]: onnx, ...goldenFiles([sample]) }
   return scaling(release, { model: 'vision/count', files })
+}
+
+const WEIGHTS_BYTES = 4_500_000
+
+/** More files, and more bytes than are committed at once; each release shares the first half of them with the others. */
+export function heavy(release: number, onnx = zoo.scaled(release)): Version {
+  const weights = randomBytes(WEIGHTS_BYTES, 1)
+  weights.set(randomBytes(WEIGHTS_BYTES / 2, release + 1), WEIGHTS_BYTES / 2)
+  const light = scaling(release)
+  const files = { ...light.files, [`${release}/model.onnx`]: onnx, [`${release}/weights.bin`]: weights }
+  return { ...light, files }
+}
+
+/** Takes its time to be loaded: long enough to be killed meanwhile. */
+export function longToLoad(release: number): Version {
+  const config = `[[warmup]]
+name = "long"
+count = 5000
+[warmup.inputs.INPUT0]
+datatype = "FP32"
+dims = [100000]
+content = "zeros"
+`
+  const { files, ...version } = scaling(release)
+  return { ...version, files: { ...files, 'config.toml': new TextEncoder().encode(config) } }
 }
 
 /** By what the answer was multiplied, and by which version; or what was answered instead. */

@@ -200,6 +200,26 @@ export function scaled(by: number): Uint8Array<ArrayBuffer> {
   })
 }
 
+/** The same, but NaN for what is below -100: no sample shows it that does not ask for it. */
+export function brittle(by: number): Uint8Array<ArrayBuffer> {
+  const scalar = (name: string, value: number) => {
+    return { name, dataType: ELEMENT_TYPES.FLOAT, dims: [1], floatData: [value] }
+  }
+  return encodeModel({
+    name: 'brittle',
+    nodes: [
+      node('Add', ['INPUT0', 'hundred'], ['above']),
+      node('Sqrt', ['above'], ['root']),
+      node('Mul', ['root', 'nothing'], ['zero']),
+      node('Mul', ['INPUT0', 'by'], ['product']),
+      node('Add', ['product', 'zero'], ['OUTPUT0']),
+    ],
+    inputs: [tensor('INPUT0', 'FLOAT', ['n'])],
+    outputs: [tensor('OUTPUT0', 'FLOAT', ['n'])],
+    initializers: [scalar('hundred', 100), scalar('nothing', 0), scalar('by', by)],
+  })
+}
+
 /** Fills INPUT0 floats with ones, four bytes each, and averages them. */
 export function hungry(): Uint8Array<ArrayBuffer> {
   const one: onnx.IAttributeProto = {

@@ -43,12 +43,12 @@ export async function startRegistry(
 export async function enrolDevice(
   registry: RunningRegistry,
   device: string,
-): Promise<{ device: string; secret: string }> {
+): Promise<{ device: string; secret: string; mqtt: { url: string }; root: unknown }> {
   const { token } = (await (await registry.ask('POST', '/v1/tokens', {})).json()) as { token: string }
   const response = await fetch(`${registry.url}/v1/enrol`, {
     method: 'POST',
     body: JSON.stringify({ token, device, hardware: { architecture: process.arch } }),
   })
   if (response.status !== 201) throw new Error(`${response.status}: ${await response.text()}`)
-  return (await response.json()) as { device: string; secret: string }
+  return (await response.json()) as Awaited<ReturnType<typeof enrolDevice>>
 }

@@ -119,6 +119,13 @@ describe('bad, at once', () => {
   })
 })
 
+test('what does not answer just now is not good yet, whatever it has shown before', () => {
+  expect(judge(policy, shown({ requests: 1000 }, { silentSeconds: 1 }))).toMatchObject({
+    is: 'open',
+    wants: 'an answer',
+  })
+})
+
 test('it always comes to a judgement: four times the time are enough, whatever was shown', () => {
   const anyTally = fc.record({
     requests: fc.nat(1000),

@@ -46,6 +46,7 @@ const STATE_MS = 1_000
 /** Everything that an agent is, put together. */
 export class Agent implements Control {
   readonly #parts: AgentParts
+  readonly #metadata: MetadataFolder
   readonly #store: VersionsOnDisk
   readonly #updates: Updates
   readonly #assignments: Assignments
@@ -57,6 +58,7 @@ export class Agent implements Control {
     this.#parts = parts
     const { disk, line, clock, serve, folders } = parts
     this.#bundle = new SiteBundle(folders.siteBundle)
+    this.#metadata = new MetadataFolder(folders.trust)
     const trust = new TufTrust({
       client: this.#createTrust(),
       source: (signal) => this.#bundle.trustSource(sourceOf(line, signal)),
@@ -102,6 +104,7 @@ export class Agent implements Control {
     line.link.onDesired(() => this.#assignments.wake())
     line.link.onMetadata(() => this.#assignments.wake())
     line.link.knowRev(disk.journal.assignment?.rev ?? 0)
+    await this.#metadata.sweep()
     await sweepDisk(disk, await this.#store.pointerNames())
     await this.#store.pointAtBuiltIn()
     this.#described = await this.status()
@@ -145,9 +148,9 @@ export class Agent implements Control {
   }
 
   #createTrust(): TrustClient {
-    const { disk, clock, enrolment, folders } = this.#parts
+    const { disk, clock, enrolment } = this.#parts
     return new TrustClient({
-      files: new MetadataFolder(folders.trust),
+      files: this.#metadata,
       highWater: new HighWaterTable(disk.database),
       clock,
       builtMs: BUILD.committedMs,
