@@ -27,6 +27,24 @@ export function openDatabase(options: { addonPath: string; path: string }): Data
   }
 }
 
+/** What SQLite finds wrong with the whole file; undefined where it is sound. */
+export function damageOf(database: Database): string | undefined {
+  try {
+    const found = database.pragma('quick_check(1)', { simple: true })
+    return found === 'ok' ? undefined : String(found)
+  } catch (error) {
+    if (isDamage(error)) return messageOf(error)
+    throw error
+  }
+}
+
+/** Whether it says that the file is no sound database, and not that it cannot be read or written just now. */
+export function isDamage(error: unknown): boolean {
+  const { code, cause } = error as { code?: unknown; cause?: unknown }
+  if (typeof code === 'string' && /^SQLITE_(CORRUPT|NOTADB)/.test(code)) return true
+  return cause instanceof Error && isDamage(cause)
+}
+
 /**
  * All of the work or none of it; on disk when this returns. Every write to a database goes through here, so that each
  * is a crash point. One within another is all or nothing by itself, and on disk with the outer one.

@@ -96,6 +96,11 @@ export async function moveFolderDurably(from: string, to: string): Promise<void>
   await syncFolder(dirname(from))
 }
 
+/** In the place of what was there, if anything was. */
+export async function moveFileDurably(from: string, to: string): Promise<void> {
+  await place(from, to)
+}
+
 /** The folder is gone at once, as a whole: nobody finds half of it in its place, now or after a power cut. */
 export async function removeFolderDurably(path: string): Promise<void> {
   const draft = draftOf(path)

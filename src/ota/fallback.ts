@@ -32,7 +32,8 @@ export async function fallBack(
     const at = { ...candidate, model }
     try {
       if (!(await store.isWhole(at))) throw new EdgeError('model_invalid', 'its files are not what they were')
-      if ((await store.current(model))?.manifest !== candidate.manifest) await store.point(at)
+      // Also where it leads there already: that it did so may not have been noted.
+      await store.point(at)
       await serve.load(name, candidate.version, signal)
       if (reasons.length > 0) log.error('ota.fell_back', { model, to: candidate.version, reasons })
       return { isServing: true, hadCandidates: true, reason: reasons.join('; ') }

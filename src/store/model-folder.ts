@@ -1,4 +1,4 @@
-import { readdir, readFile, stat } from 'node:fs/promises'
+import { lstat, readdir, readFile, realpath, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { EdgeError, messageOf } from '../kit/errors.ts'
 
@@ -57,7 +57,7 @@ async function readFolder(root: string, name: string): Promise<ModelFolder> {
     return broken(`Cannot use "${name}" as a model's name: it must match ${NAME.source}`)
   }
   try {
-    const folder = join(root, name)
+    const folder = await followLink(join(root, name))
     const config = await readConfig(folder)
     const isVersion = config?.path.endsWith('.pbtxt') ? TRITON_VERSION : ANY_VERSION
     const versions = (await listFolders(folder))
@@ -70,6 +70,11 @@ async function readFolder(root: string, name: string): Promise<ModelFolder> {
   } catch (error) {
     return broken(`Cannot read model "${name}": ${messageOf(error)}`)
   }
+}
+
+/** Followed once: a link that is turned elsewhere meanwhile must not mix what it led to with what it leads to. */
+async function followLink(path: string): Promise<string> {
+  return (await lstat(path)).isSymbolicLink() ? await realpath(path) : path
 }
 
 /** The file of a version that ONNX Runtime is to load, or what is wrong with it. */

@@ -34,7 +34,7 @@ export class Bench {
 
   /** Both of them, and whoever looks after them. */
   async startUp(env: Readonly<Record<string, string>> = {}): Promise<void> {
-    this.#serving = await startUp(this.device, env)
+    this.#serving = await startUp(this.device, '', env)
   }
 
   ask(): Promise<string> {

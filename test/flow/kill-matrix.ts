@@ -62,7 +62,7 @@ export class Matrix {
     await mkdir(folder, { recursive: true })
     const config = join(folder, 'registry.toml')
     await Bun.write(config, '[enrolment]\nattempts_max = 10000')
-    const matrix = new Matrix(folder, await Fleet.start(folder, ['--config', config]))
+    const matrix = new Matrix(folder, await Fleet.start(folder, { args: ['--config', config] }))
     await matrix.fleet.publish(heavy(1))
     await matrix.fleet.publish(heavy(2))
     await matrix.fleet.publish(heavy(3, zoo.brittle(3)))
@@ -269,10 +269,13 @@ export function policyOf({ ends }: Pick<Scenario, 'ends'>): object {
 
 /** What comes after the end of the update: nothing is on its way, and nothing is remembered of it. */
 export async function settled(device: Device): Promise<void> {
-  await eventually('nothing is on its way', async () => {
-    const work = await readdir(join(device.state, 'store/work'))
-    return work.length === 0 && rowsOf(device, 'ota_note') === 0 && rowsOf(device, 'outbox') === 0
-  })
+  await eventually('nothing is on its way', () => isSettled(device))
+}
+
+async function isSettled(device: Device): Promise<true | undefined> {
+  const work = await readdir(join(device.state, 'store/work'))
+  const isDone = work.length === 0 && rowsOf(device, 'ota_note') === 0 && rowsOf(device, 'outbox') === 0
+  return isDone ? true : undefined
 }
 
 /** Kills the agent at its n-th durable write, and looks at all that follows. */
@@ -291,7 +294,7 @@ export async function killAt(
     bench.startAgent({ LIMPET_CRASH_AT: String(number) })
     const end = await untilCrashed(bench, async () => {
       if ((await matrix.endOf(device, version)) === undefined) return undefined
-      await settledOrCrashed(bench)
+      await untilCrashed(bench, () => isSettled(device))
       return (await bench.stopOrCrash()) === 'crashed' ? undefined : 'end'
     })
     what = end === 'crashed' ? await bench.crashPoint() : end
@@ -317,13 +320,6 @@ export async function killAt(
     await bench.kill()
     return { number, what, fault: (error as Error).message, log: await bench.log() }
   }
-}
-
-async function settledOrCrashed(bench: Bench): Promise<void> {
-  await untilCrashed(bench, async () => {
-    await settled(bench.device)
-    return true
-  }).catch(() => undefined)
 }
 
 export interface Choice {

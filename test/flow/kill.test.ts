@@ -70,7 +70,9 @@ test.each(SERVE_KILLS.map((kill) => [kill.name, kill] as const))(
     const line = await KillingLine.start(bench, moment)
     const caller = call(bench)
     bench.startAgent()
-    expect(await matrix.untilEnded(device, version)).toBe(ends)
+    const end = await matrix.untilEnded(device, version)
+    expect((await matrix.fleet.events(device.name)).at(-1)).toMatchObject({ to: ends, code })
+    expect(end).toBe(ends)
     expect(line.kills).toBe(1)
     await settled(device)
     checkFinalAnswer(scenario, await bench.ask())
@@ -81,6 +83,5 @@ test.each(SERVE_KILLS.map((kill) => [kill.name, kill] as const))(
     await bench.stop()
     await line.stop()
     await checkEvents(matrix.fleet, device, version)
-    expect((await matrix.fleet.events(device.name)).at(-1)).toMatchObject({ code })
   },
 )

@@ -44,9 +44,11 @@ export const SERVE_KILLS: readonly ServeKill[] = [
   },
   {
     ...FIT,
-    name: 'while it is observed, where one crash is allowed',
+    name: 'when it has been observed for long enough: it is not good while it is away',
     moment: { at: 'look', number: 2 },
-    policy: { observe_seconds: 3, crashes_max: 1 },
+    policy: { observe_seconds: 1 },
+    ends: 'reverted',
+    code: 'crashed',
   },
   { ...BRITTLE, name: 'before the load on the way back', moment: { at: 'load', number: 2, when: 'before' } },
   { ...BRITTLE, name: 'during the load on the way back', moment: { at: 'load', number: 2, when: 'during' } },

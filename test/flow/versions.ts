@@ -40,23 +40,6 @@ export function answering(release: number, onnx: Uint8Array, expected: readonly 
   return scaling(release, { files })
 }
 
-/** Fit, with a golden sample of a few kilobytes. */
-export function answeringLarge(release: number): Pick<Version, 'files'> {
-  const ones = new Array<number>(500).fill(1)
-  const sample = {
-    inputs: [golden('INPUT0', 'FP32', [500], ones)],
-    outputs: [
-      golden(
-        'OUTPUT0',
-        'FP32',
-        [500],
-        ones.map(() => release),
-      ),
-    ],
-  }
-  return { files: { [`${release}/model.onnx`]: zoo.scaled(release), ...goldenFiles([sample]) } }
-}
-
 /** Of a model whose golden sample counts to so many: a step takes its time, or its memory. */
 export function counting(release: number, { onnx, steps }: { onnx: Uint8Array; steps: number }): Version {
   const sample = {

@@ -1,5 +1,5 @@
 import { afterAll, describe, expect, test } from 'bun:test'
-import { mkdir, symlink } from 'node:fs/promises'
+import { mkdir, rm, symlink } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { findModelFile, listModels } from '../../src/store/model-folder.ts'
 import { createFolder } from '../kit/binary.ts'
@@ -224,5 +224,20 @@ describe('links', () => {
       undefined,
       expect.stringContaining('Cannot serve version 2: there is no "'),
     ])
+  })
+})
+
+test('what was read stays one version, though the link is turned to another one meanwhile', async () => {
+  const root = await repository({
+    '.versions/1/1/model.onnx': 'one',
+    '.versions/2/2/model.onnx': 'two',
+    yolo: '-> .versions/1',
+  })
+  const [before] = await listModels(root)
+  await rm(join(root, 'yolo'))
+  await symlink('.versions/2', join(root, 'yolo'))
+  const [version] = before?.versions ?? []
+  expect(version && (await findModelFile(version, 'model.onnx'))).toEqual({
+    path: join(root, '.versions/1/1/model.onnx'),
   })
 })

@@ -1,7 +1,10 @@
+import { rm } from 'node:fs/promises'
 import type { Clock } from '../../kit/clock.ts'
-import { type Database, openDatabase } from '../../kit/database.ts'
-import { makeFolderDurably } from '../../kit/durable-file.ts'
+import { type Database, damageOf, isDamage, openDatabase } from '../../kit/database.ts'
+import { makeFolderDurably, moveFileDurably } from '../../kit/durable-file.ts'
 import { unpackEmbedded } from '../../kit/embedded-file.ts'
+import { messageOf } from '../../kit/errors.ts'
+import { logger } from '../../kit/log.ts'
 import { systemRandom } from '../../kit/random.ts'
 import { Outbox } from '../../link/outbox.ts'
 import { Journal } from '../../ota/journal.ts'
@@ -36,7 +39,7 @@ export async function openDisk(
   await makeFolderDurably(folders.versions)
   await makeFolderDurably(folders.work)
   const addonPath = await unpackEmbedded(EMBEDDED.sqlite, unpackFolder(folders.state))
-  const database = openDatabase({ addonPath, path: folders.database })
+  const database = await openSound({ addonPath, path: folders.database })
   const outbox = new Outbox({ database, clock, random: systemRandom })
   const events: Disk['events'] = { onPut: () => undefined }
   const port = {
@@ -58,6 +61,32 @@ export async function openDisk(
     pointer: new Pointer({ models: folders.models, database }),
     space: new Space({ root: folders.versions, versions }),
     builtIn,
+  }
+}
+
+/**
+ * A database that is damaged is put aside and begun anew: what serves is in the pointers, what may run in the metadata of
+ * trust, and what should run is asked for again. An agent that does not start for good would help nobody.
+ */
+async function openSound(of: { addonPath: string; path: string }): Promise<Database> {
+  const opened = openOrDamage(of)
+  if (typeof opened !== 'string') return opened
+  logger('ota').error('ota.database_damaged', { path: of.path, reason: opened })
+  for (const suffix of ['-wal', '-shm']) await rm(`${of.path}${suffix}`, { force: true })
+  await moveFileDurably(of.path, `${of.path}.damaged`)
+  return openDatabase(of)
+}
+
+function openOrDamage(of: { addonPath: string; path: string }): Database | string {
+  try {
+    const database = openDatabase(of)
+    const damage = damageOf(database)
+    if (damage === undefined) return database
+    database.close()
+    return damage
+  } catch (error) {
+    if (isDamage(error)) return messageOf(error)
+    throw error
   }
 }
 

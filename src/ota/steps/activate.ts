@@ -21,8 +21,9 @@ export function createActivate({ store, serve, journal }: Parts): Step {
       const before = running && (await serve.measure(name, running.version, signal))
       noteBefore(journal, update.id, before)
       journal.notePrevious(update.id, running)
-      await store.point(update)
     }
+    // Also where it leads there already: that it did so may not have been noted.
+    await store.point(update)
     try {
       await serve.load(name, version, signal)
     } catch (error) {

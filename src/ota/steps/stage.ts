@@ -9,7 +9,8 @@ export function createStage(parts: Parts): Step {
   return async ({ update }) => {
     const wanted = await readPackage(parts, update)
     if (wanted === undefined) return gone(update)
-    if (!(await store.isInstalled(wanted))) await store.install(wanted)
+    // Also where it is in its place already: what follows the move may have been cut off.
+    await store.install(wanted)
     return OK
   }
 }
