@@ -13,7 +13,7 @@ import { Bench, Caller, untilCrashed } from './bench.ts'
 import { type Device, eventually, Fleet, POLICY, type ToldEvent } from './fleet.ts'
 import { askScale, heavy, longToLoad } from './versions.ts'
 
-export const MODEL = 'vision/scale'
+const MODEL = 'vision/scale'
 
 export interface Scenario {
   readonly name: string
@@ -41,7 +41,7 @@ export interface Outcome {
 }
 
 /** What a device has on its disk when all is done. */
-export interface Remains {
+interface Remains {
   readonly files: readonly string[]
   /** Of each table, how many rows. */
   readonly rows: Readonly<Record<string, number>>
@@ -134,7 +134,7 @@ export function copyState(from: string, to: string): void {
   Bun.spawnSync(['find', to, '-type', 's', '-delete'])
 }
 
-export function rowsOf({ state }: Device, table: string): number {
+function rowsOf({ state }: Device, table: string): number {
   const database = new Database(join(state, 'agent.sqlite'), { readonly: true })
   try {
     const row = database.query(`SELECT count(*) AS count FROM "${table}"`).get() as { count: number }
@@ -147,7 +147,7 @@ export function rowsOf({ state }: Device, table: string): number {
 /** These grow by what has happened, not by how often it was cut off. */
 const GROWING = ['ota_event', 'outbox', 'outbox_session', 'sqlite_sequence']
 
-export async function remainsOf(device: Device): Promise<Remains> {
+async function remainsOf(device: Device): Promise<Remains> {
   const entries = await readdir(device.state, { recursive: true, withFileTypes: true })
   const files = entries
     .filter((entry) => !entry.isSocket() && !/-(wal|shm)$/.test(entry.name))
@@ -170,11 +170,11 @@ function notedEvents({ state }: Device, version: string): ToldEvent[] {
   return rows.map(({ body }) => JSON.parse(body) as ToldEvent).filter((event) => event.version === version)
 }
 
-export class Fault extends Error {
+class Fault extends Error {
   override readonly name = 'Fault'
 }
 
-export function check(isSo: boolean, otherwise: () => string): void {
+function check(isSo: boolean, otherwise: () => string): void {
   if (!isSo) throw new Fault(otherwise())
 }
 
@@ -190,7 +190,7 @@ export async function checkEvents(fleet: Fleet, device: Device, version: string)
   check(Bun.deepEquals(froms, expected), () => `a state is missing or doubled: ${words(told)}`)
 }
 
-export function checkRemains(got: Remains, expected: Remains): void {
+function checkRemains(got: Remains, expected: Remains): void {
   const more = got.files.filter((path) => !expected.files.includes(path))
   const less = expected.files.filter((path) => !got.files.includes(path))
   check(more.length + less.length === 0, () => `left over: ${more}; missing: ${less}`)
@@ -235,7 +235,7 @@ export async function forget(device: Device): Promise<void> {
 }
 
 /** The update without any kill: how many durable writes it takes, and what has to be there after it. */
-export async function runUnharmed(
+async function runUnharmed(
   matrix: Matrix,
   scenario: Scenario,
 ): Promise<{ readonly points: number; readonly remains: Remains }> {
@@ -279,7 +279,7 @@ async function isSettled(device: Device): Promise<true | undefined> {
 }
 
 /** Kills the agent at its n-th durable write, and looks at all that follows. */
-export async function killAt(
+async function killAt(
   matrix: Matrix,
   scenario: Scenario,
   { number, expected }: { number: number; expected: Remains },

@@ -24,7 +24,7 @@ import { KillingLine, SERVE_KILLS } from './serve-kills.ts'
 // Many processes are started, and a busy machine takes its time.
 setDefaultTimeout(300_000)
 
-const SAMPLES = 3
+const SAMPLES = 2
 const WIDTH = 2
 
 const folder = await createFolder()
