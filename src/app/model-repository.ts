@@ -64,6 +64,8 @@ export class ModelRepository implements ModelControl {
   readonly #lanes: Lanes
   readonly #ensembles: Ensembles
   readonly #queueItemsMax: number
+  /** The end of the last load of each model that is being loaded. */
+  readonly #turns = new Map<string, Promise<void>>()
   readonly #warmUpMsMax: number
   readonly #isEager: boolean
   readonly #sent: SentModels | undefined
@@ -97,11 +99,31 @@ export class ModelRepository implements ModelControl {
     const seen = new Set<string>()
     for (const folder of await listModels(this.#root)) {
       if (seen.has(folder.name)) continue
-      await this.#loadFolder({ root: this.#root, folder, isLazy: !this.#isEager, seen })
+      await this.#inTurn(folder.name, async () => {
+        // What it led to when all of them were listed may not be what it leads to now.
+        const now = (await readModel(this.#root, folder.name)) ?? folder
+        await this.#loadFolder({ root: this.#root, folder: now, isLazy: !this.#isEager, seen })
+      })
     }
   }
 
-  async load(model: string, instead?: LoadParameters): Promise<readonly LaneStatus[]> {
+  load(model: string, instead?: LoadParameters): Promise<readonly LaneStatus[]> {
+    return this.#inTurn(model, () => this.#load(model, instead))
+  }
+
+  /** One at a time: two loads of two versions at once would each let go of what the other has loaded. */
+  async #inTurn<T>(model: string, work: () => Promise<T>): Promise<T> {
+    const mine = (this.#turns.get(model) ?? Promise.resolve()).then(work)
+    const ended = mine.then(
+      () => undefined,
+      () => undefined,
+    )
+    this.#turns.set(model, ended)
+    void ended.then(() => this.#turns.get(model) === ended && this.#turns.delete(model))
+    return await mine
+  }
+
+  async #load(model: string, instead?: LoadParameters): Promise<readonly LaneStatus[]> {
     const settings = instead === undefined ? undefined : readSentConfig(model, instead.config)
     if (instead !== undefined && instead.files.size > 0)
       return await this.#loadSent(model, instead.files, settings)

@@ -1,9 +1,11 @@
 /** Bringing models in and out of the compiled binary, by Triton's model control. */
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
-import { mkdir, rename, rm } from 'node:fs/promises'
+import { mkdir, rename, rm, symlink } from 'node:fs/promises'
 import { join } from 'node:path'
+import { askScale, longToLoad } from '../flow/versions.ts'
 import { BINARY, createFolder, type Running, startServing } from '../kit/binary.ts'
 import * as zoo from '../kit/model-zoo.ts'
+import { until } from '../kit/until.ts'
 import { inferJson } from '../kit/v2.ts'
 
 const folder = await createFolder()
@@ -169,4 +171,30 @@ test('the index lists what is ready when asked for that, and everything otherwis
   expect(await names('{"ready":true}')).not.toContain('steady')
   expect(await names('{"ready":false}')).toContain('steady')
   await load('steady')
+})
+
+test('asked for another version while it starts with one, it serves the other one', async () => {
+  const home = join(folder.path, 'turned')
+  for (const { version, files } of [longToLoad(1), longToLoad(2)]) {
+    for (const [path, bytes] of Object.entries(files)) await Bun.write(join(home, version, path), bytes)
+  }
+  await mkdir(join(home, 'models'))
+  const link = join(home, 'models/scale')
+  await symlink(join(home, '1'), link)
+  const unix = join(home, 'serve.sock')
+  const starting = startServing(home, {
+    command: [BINARY, 'serve', '--models', 'models', '--port', '0', '--unix-socket', unix],
+  })
+  const ask = (path: string) =>
+    fetch(`http://localhost/v2/repository/${path}`, { method: 'POST', unix } as RequestInit)
+  await until('it loads the first one', async () => {
+    const answer = await ask('index').catch(() => undefined)
+    return (await answer?.text())?.includes('"LOADING"') || undefined
+  })
+  await rm(link)
+  await symlink(join(home, '2'), link)
+  expect((await ask('models/scale/load')).status).toBe(200)
+  const started = await starting
+  expect(await askScale(started.url)).toBe('2 times 2')
+  expect(await started.stop()).toBe(0)
 })

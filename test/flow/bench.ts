@@ -77,7 +77,8 @@ export class Bench {
   async stop(): Promise<void> {
     this.#agent?.kill('SIGTERM')
     const codes = [await this.#agent?.exited, await this.#serving?.stop()]
-    const hasFailed = codes.some((code) => code !== undefined && code !== 0)
+    // By the signal itself, where it came before there was somebody to heed it.
+    const hasFailed = codes.some((code) => code !== undefined && code !== 0 && code !== SIGTERM_CODE)
     this.#agent = undefined
     this.#serving = undefined
     if (hasFailed) throw new Error(`Ended with ${codes}: ${await this.log()}`)
@@ -124,6 +125,7 @@ export class Caller {
 }
 
 const PAUSE_MS = 50
+const SIGTERM_CODE = 143
 
 /** Until the agent has been killed, or `look` finds something. */
 export async function untilCrashed<T>(
