@@ -12,6 +12,7 @@ export class Bench {
 
   constructor(device: Device) {
     this.device = device
+    BENCHES.add(this)
   }
 
   async startServe({ socket = join(this.device.state, 'serve.sock'), port = 0 } = {}): Promise<void> {
@@ -98,6 +99,13 @@ export class Bench {
         .catch(() => '')
     return `${await read('agent.log')}\n${await read('stderr.log')}`
   }
+}
+
+const BENCHES = new Set<Bench>()
+
+/** For the end of a run: where something failed halfway, processes are left. */
+export async function killAll(): Promise<void> {
+  await Promise.all([...BENCHES].map((bench) => bench.kill()))
 }
 
 /** Asks all the while, and remembers each answer once. */

@@ -9,7 +9,7 @@ import { join } from 'node:path'
 import { writeEnrolment } from '../../src/app/agent/enrolment.ts'
 import * as zoo from '../kit/model-zoo.ts'
 import { enrolDevice } from '../kit/registry.ts'
-import { Bench, Caller, untilCrashed } from './bench.ts'
+import { Bench, Caller, killAll, untilCrashed } from './bench.ts'
 import { type Device, eventually, Fleet, POLICY, type ToldEvent } from './fleet.ts'
 import { askScale, heavy, longToLoad } from './versions.ts'
 
@@ -72,6 +72,7 @@ export class Matrix {
   }
 
   async stop(): Promise<void> {
+    await killAll()
     await this.fleet.registry.stop()
   }
 
