@@ -144,6 +144,8 @@ async function startRegistry(
   broker.begin()
   const stopping = new AbortController()
   void keepSigned(registry, { service, stop: stopping.signal })
+  // Ends with the others: a stream that goes on would keep the server from stopping.
+  void registry.live.run({ clock: systemClock, stop: stopping.signal })
   return {
     url: server.url.href.replace(/\/$/, ''),
     mqttUrl: mqttUrl(),

@@ -68,6 +68,14 @@ export class ApiKeys {
     return isSameHash(secret_sha256, given.sha256) ? key : undefined
   }
 
+  /** Whether there is such a key, and nobody has revoked it. */
+  isActive(id: string): boolean {
+    const row = this.#database
+      .prepare<[string], { revoked: number | null }>('SELECT revoked FROM api_key WHERE id = ?')
+      .get(id)
+    return row?.revoked === null
+  }
+
   list(): ApiKey[] {
     return this.#database
       .prepare<[], ApiKey>('SELECT id, name, role, created, revoked FROM api_key ORDER BY created, id')

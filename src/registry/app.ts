@@ -8,12 +8,13 @@ import { admit, recognise } from './caller.ts'
 import { contentRoutes } from './content-routes.ts'
 import { type DeviceParts, deviceRoutes } from './device-routes.ts'
 import { keyRoutes } from './key-routes.ts'
+import { type LiveRouteParts, liveRoutes } from './live-routes.ts'
 import { type MetadataParts, metadataRoutes } from './metadata-routes.ts'
 import type { Objects } from './objects.ts'
 import type { Packs } from './packs.ts'
 import type { Route } from './route.ts'
 
-export interface RegistryParts extends DeviceParts, MetadataParts, AssignmentRouteParts {
+export interface RegistryParts extends DeviceParts, MetadataParts, AssignmentRouteParts, LiveRouteParts {
   readonly keys: ApiKeys
   readonly objects: Objects
   readonly packs: Packs
@@ -31,6 +32,7 @@ export function listRoutes(parts: RegistryParts): Route[] {
     ...assignmentRoutes(parts),
     ...deviceRoutes(parts),
     ...keyRoutes(parts),
+    ...liveRoutes(parts),
   ]
 }
 

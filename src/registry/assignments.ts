@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto'
 import type { Clock } from '../kit/clock.ts'
 import { type Database, transact } from '../kit/database.ts'
 import type { signAssignment } from '../trust/assignment.ts'
+import type { LiveFeed } from './live.ts'
 
 /** What one device, or all, should run: as it will be signed. */
 export type AssignedModels = AssignmentPayload['models']
@@ -19,6 +20,7 @@ export interface AssignmentParts {
   readonly database: Database
   readonly clock: Clock
   readonly sign: (payload: AssignmentPayload) => Uint8Array
+  readonly live: LiveFeed
 }
 
 const ALL = 'all'
@@ -31,17 +33,19 @@ export class Assignments {
   readonly #database: Database
   readonly #clock: Clock
   readonly #sign: AssignmentParts['sign']
+  readonly #live: LiveFeed
 
   constructor(parts: AssignmentParts) {
     this.#database = parts.database
     this.#clock = parts.clock
     this.#sign = parts.sign
+    this.#live = parts.live
   }
 
   /** Gives what was issued because of it: at once, so that what cannot be signed is refused now. */
   assign(target: string, wanted: AssignedModels): Issued[] {
     const models = JSON.stringify(wanted)
-    return transact(this.#database, () => {
+    const issued = transact(this.#database, () => {
       this.#database
         .prepare(
           `INSERT INTO assignment (target, models, written) VALUES (?, ?, ?)
@@ -50,14 +54,18 @@ export class Assignments {
         .run(target, models, this.#clock.now())
       return this.#devicesOf(target).flatMap((device) => this.current(device) ?? [])
     })
+    this.#live.publish({ kind: 'assignment', id: target })
+    return issued
   }
 
   /** The device goes back to what all run; where nothing is said for all, to nothing. */
   withdraw(device: string): Issued | undefined {
-    return transact(this.#database, () => {
+    const issued = transact(this.#database, () => {
       this.#database.prepare('DELETE FROM assignment WHERE target = ?').run(device)
       return this.current(device)
     })
+    this.#live.publish({ kind: 'assignment', id: device })
+    return issued
   }
 
   #devicesOf(target: string): string[] {

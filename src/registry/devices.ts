@@ -2,6 +2,7 @@ import type { Clock } from '../kit/clock.ts'
 import { type Database, transact } from '../kit/database.ts'
 import { EdgeError } from '../kit/errors.ts'
 import type { Random } from '../kit/random.ts'
+import type { LiveFeed } from './live.ts'
 import { mosquittoHash } from './mosquitto.ts'
 import { hashSecret, isSameHash } from './secrets.ts'
 
@@ -36,11 +37,13 @@ export class Devices {
   readonly #database: Database
   readonly #clock: Clock
   readonly #random: Random
+  readonly #live: LiveFeed
 
-  constructor(parts: { database: Database; clock: Clock; random: Random }) {
+  constructor(parts: { database: Database; clock: Clock; random: Random; live: LiveFeed }) {
     this.#database = parts.database
     this.#clock = parts.clock
     this.#random = parts.random
+    this.#live = parts.live
   }
 
   has(id: string): boolean {
@@ -65,6 +68,7 @@ export class Devices {
           mosquittoHash(secret, this.#random),
         ),
     )
+    this.#live.publish({ kind: 'device', id })
     return secret
   }
 
@@ -104,6 +108,7 @@ export class Devices {
     transact(this.#database, () => {
       for (const id of ids) update.run(this.#clock.now(), id)
     })
+    for (const id of ids) this.#live.publish({ kind: 'device', id })
   }
 
   /**
@@ -111,7 +116,7 @@ export class Devices {
    * changes nothing; neither does the death of one that has since been made anew.
    */
   keepState(id: string, state: { sid: string; seq: number; online: boolean; body: unknown }): void {
-    transact(this.#database, () =>
+    const { changes } = transact(this.#database, () =>
       this.#database
         .prepare(
           `UPDATE device SET sid = @sid, state_seq = @seq, online = @online, state = iif(@online = 1, @body, state), seen = @seen
@@ -126,6 +131,7 @@ export class Devices {
           seen: this.#clock.now(),
         }),
     )
+    if (changes > 0) this.#live.publish({ kind: 'device', id })
   }
 
   /** All of them in one transaction; a copy of one that is known changes nothing. */
@@ -133,12 +139,14 @@ export class Devices {
     const insert = this.#database.prepare(
       'INSERT INTO event (device, sid, seq, received, body) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING',
     )
+    const devices = new Set(events.map((event) => event.device))
     transact(this.#database, () => {
       for (const { device, sid, seq, body } of events) {
         insert.run(device, sid, seq, this.#clock.now(), JSON.stringify(body))
       }
-      for (const device of new Set(events.map((event) => event.device))) this.#dropOldest(device)
+      for (const device of devices) this.#dropOldest(device)
     })
+    for (const id of devices) this.#live.publish({ kind: 'device', id })
   }
 
   #dropOldest(id: string): void {

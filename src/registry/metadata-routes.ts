@@ -1,5 +1,6 @@
 import type { Context } from 'hono'
 import { EdgeError } from '../kit/errors.ts'
+import type { LiveFeed } from './live.ts'
 import type { Published, PublishedVersion } from './published.ts'
 import { readBytes } from './request-body.ts'
 import type { Route } from './route.ts'
@@ -11,6 +12,7 @@ export interface MetadataParts {
   readonly readMetadata: (name: string) => Promise<Uint8Array | undefined>
   /** Told after each change, so that devices hear of it. */
   readonly onMetadata: () => void
+  readonly live: LiveFeed
 }
 
 /** TUF: anybody may read what is signed; publishers bring what they have signed. */
@@ -26,6 +28,7 @@ export function metadataRoutes(parts: MetadataParts): Route[] {
         const role = c.req.param('role') ?? ''
         await published.accept(role, await readBytes(c.req.raw, METADATA_BYTES_MAX))
         parts.onMetadata()
+        parts.live.publish({ kind: 'model', id: role })
         return c.json({ role }, 201)
       },
     ],

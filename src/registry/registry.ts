@@ -10,6 +10,7 @@ import { Assignments } from './assignments.ts'
 import { Devices } from './devices.ts'
 import { Director } from './director.ts'
 import { Enrolment } from './enrolment.ts'
+import { LiveFeed } from './live.ts'
 import { Objects } from './objects.ts'
 import { readKeys } from './online-keys.ts'
 import { Packs } from './packs.ts'
@@ -35,12 +36,15 @@ export interface Registry {
   readonly published: Published
   readonly director: Director
   readonly assignments: Assignments
+  /** Told by the others of each change. */
+  readonly live: LiveFeed
 }
 
 export async function openRegistry(sources: RegistrySources): Promise<Registry> {
   const { folder, database, clock } = sources
   transact(database, () => migrate(database))
-  const devices = new Devices(sources)
+  const live = new LiveFeed()
+  const devices = new Devices({ ...sources, live })
   const packs = await Packs.open(join(folder, 'packs'), sources)
   const objects = await Objects.open(join(folder, 'objects'), { packs })
   const repository = openRepository(folder, { clock, objects })
@@ -54,7 +58,13 @@ export async function openRegistry(sources: RegistrySources): Promise<Registry> 
     repository,
     published: new Published({ repository, objects, packs }),
     director,
-    assignments: new Assignments({ database, clock, sign: (payload) => director.signAssignment(payload) }),
+    assignments: new Assignments({
+      database,
+      clock,
+      sign: (payload) => director.signAssignment(payload),
+      live,
+    }),
+    live,
   }
 }
 

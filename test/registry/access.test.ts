@@ -35,6 +35,7 @@ const ACCESS: readonly [route: string, path: string, allowed: string][] = [
   ['GET /v1/keys', '/v1/keys', 'admin'],
   ['POST /v1/keys', '/v1/keys', 'admin'],
   ['DELETE /v1/keys/:id', '/v1/keys/0123', 'admin'],
+  ['GET /v1/live', '/v1/live', 'admin publisher operator viewer'],
 ]
 
 test('every route is in the table', () => {
