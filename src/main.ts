@@ -2,6 +2,7 @@ import { Command, CommanderError, Option } from 'commander'
 import { BUILD } from './app/build-info.ts'
 import { EXIT, exitCodeOf } from './app/exit-codes.ts'
 import { addAgent } from './commands/agent.ts'
+import { addAudit } from './commands/audit.ts'
 import { addBundles } from './commands/bundles.ts'
 import { addKeys } from './commands/keys.ts'
 import { addModels } from './commands/models.ts'
@@ -29,6 +30,7 @@ function createProgram(): Command {
   addModels(program)
   addBundles(program)
   addOperators(program)
+  addAudit(program)
   addTuf(program)
   addDevice(program)
   addRegistry(program)

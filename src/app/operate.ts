@@ -42,7 +42,7 @@ const Running = z.object({
   ),
 })
 
-async function open({ registry, apiKeyFile }: OperatorOptions): Promise<RegistryClient> {
+export async function openRegistryClient({ registry, apiKeyFile }: OperatorOptions): Promise<RegistryClient> {
   return new RegistryClient({ url: registry, apiKey: await readSecretFile(apiKeyFile), clock: systemClock })
 }
 
@@ -51,7 +51,7 @@ export async function runToken(
   options: OperatorOptions & { readonly device: string | undefined; readonly hours: number },
   print: Print,
 ): Promise<void> {
-  const registry = await open(options)
+  const registry = await openRegistryClient(options)
   const wanted = { device: options.device, expires_seconds: options.hours * 3600 }
   const answer = await registry.ask(Token, 'POST', 'v1/tokens', wanted)
   if (options.json) return print(JSON.stringify(answer))
@@ -74,7 +74,7 @@ export async function runAssign(
   print: Print,
 ): Promise<void> {
   const wanted = named.map((text) => parseModel(text, options))
-  const registry = await open(options)
+  const registry = await openRegistryClient(options)
   const { assignments } = await registry.ask(Assignments, 'GET', 'v1/assignments')
   const before = assignments.find((one) => one.target === target)?.models ?? []
   const kept = options.only
@@ -113,7 +113,7 @@ function toWanted({ model, version, ...rest }: z.infer<typeof AssignedModel>) {
 
 /** `limpet device list` */
 export async function runDeviceList(options: OperatorOptions, print: Print): Promise<void> {
-  const { devices } = await (await open(options)).ask(Devices, 'GET', 'v1/devices')
+  const { devices } = await (await openRegistryClient(options)).ask(Devices, 'GET', 'v1/devices')
   if (options.json) return print(JSON.stringify(devices))
   for (const { id, online, seen, state } of devices) {
     const models = Running.safeParse(state).data?.models ?? []
@@ -128,7 +128,7 @@ export async function runDeviceList(options: OperatorOptions, print: Print): Pro
 
 /** `limpet device show`: its last report, and what it has told since. */
 export async function runDeviceShow(device: string, options: OperatorOptions, print: Print): Promise<void> {
-  const registry = await open(options)
+  const registry = await openRegistryClient(options)
   const path = `v1/devices/${encodeURIComponent(device)}`
   const [described, { events }] = await Promise.all([
     registry.ask(Device, 'GET', path),

@@ -4,6 +4,9 @@ import { logger } from '../kit/log.ts'
 import { TrustRefusal } from '../trust/refusal.ts'
 import type { ApiKeys } from './api-keys.ts'
 import { type AssignmentRouteParts, assignmentRoutes } from './assignment-routes.ts'
+import type { Audit } from './audit.ts'
+import { auditRoutes } from './audit-routes.ts'
+import { audited } from './audited.ts'
 import { admit, recognise } from './caller.ts'
 import { contentRoutes } from './content-routes.ts'
 import { type DeviceParts, deviceRoutes } from './device-routes.ts'
@@ -16,6 +19,7 @@ import type { Route } from './route.ts'
 
 export interface RegistryParts extends DeviceParts, MetadataParts, AssignmentRouteParts, LiveRouteParts {
   readonly keys: ApiKeys
+  readonly audit: Audit
   readonly objects: Objects
   readonly packs: Packs
 }
@@ -33,6 +37,7 @@ export function listRoutes(parts: RegistryParts): Route[] {
     ...deviceRoutes(parts),
     ...keyRoutes(parts),
     ...liveRoutes(parts),
+    ...auditRoutes(parts),
   ]
 }
 
@@ -43,7 +48,7 @@ export function createApp(parts: RegistryParts): Hono {
     app.on(method, path, async (c) => {
       const caller = recognise(c.req.header('authorization'), parts)
       admit(caller, audience)
-      return await handler(c, caller)
+      return await audited({ c, caller, route: path }, parts, () => handler(c, caller))
     })
   }
   for (const path of new Set(routes.map((route) => route[2]))) {

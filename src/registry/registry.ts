@@ -7,6 +7,7 @@ import { MetadataFolder } from '../trust/metadata-files.ts'
 import { DEFAULT_EXPIRY, TufRepository } from '../trust/repository.ts'
 import { ApiKeys } from './api-keys.ts'
 import { Assignments } from './assignments.ts'
+import { Audit } from './audit.ts'
 import { Devices } from './devices.ts'
 import { Director } from './director.ts'
 import { Enrolment } from './enrolment.ts'
@@ -28,6 +29,7 @@ export interface RegistrySources {
 /** What the registry keeps, opened in the order in which the parts need each other. */
 export interface Registry {
   readonly keys: ApiKeys
+  readonly audit: Audit
   readonly devices: Devices
   readonly enrolment: Enrolment
   readonly packs: Packs
@@ -51,6 +53,7 @@ export async function openRegistry(sources: RegistrySources): Promise<Registry> 
   const director = new Director(repository)
   return {
     keys: new ApiKeys(sources),
+    audit: new Audit(sources),
     devices,
     enrolment: new Enrolment({ ...sources, devices }),
     packs,

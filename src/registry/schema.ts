@@ -79,6 +79,23 @@ const STEPS: readonly string[] = [
   `,
   // A device's secret as Mosquitto keeps it: it cannot be made from our hash.
   'ALTER TABLE device ADD COLUMN mosquitto TEXT',
+  `
+  CREATE TABLE audit (
+    number INTEGER PRIMARY KEY AUTOINCREMENT,
+    time INTEGER NOT NULL,
+    -- As they were then: a key may have gone since.
+    key_id TEXT NOT NULL,
+    key_name TEXT NOT NULL,
+    key_role TEXT NOT NULL,
+    method TEXT NOT NULL,
+    path TEXT NOT NULL,
+    subject TEXT NOT NULL,
+    detail TEXT NOT NULL,
+    address TEXT NOT NULL,
+    outcome TEXT NOT NULL
+  ) STRICT;
+  CREATE INDEX audit_subject ON audit (subject, number);
+  `,
 ]
 
 /** As far as this module needs one. */

@@ -99,3 +99,21 @@ test('a key that opens nothing is refused, and is not printed', async () => {
   expect(exitCode).not.toBe(0)
   expect(stderr).not.toContain('0123456789abcdef')
 })
+
+test('audit says who has changed what, the newest last, and no secret', async () => {
+  const { stdout, exitCode } = await operate('audit', '--subject', 'all', '--json')
+  expect(exitCode).toBe(0)
+  const [first] = JSON.parse(stdout) as object[]
+  expect(first).toMatchObject({
+    key: { name: 'first', role: 'admin' },
+    method: 'PUT',
+    path: '/v1/assignments/all',
+    subject: 'all',
+    address: '127.0.0.1',
+    outcome: 'done',
+  })
+  const words = (await operate('audit')).stdout
+  expect(words).toContain('POST /v1/tokens')
+  expect(words).toContain('first (admin, ')
+  expect(words).not.toMatch(/_[0-9a-f]{64}/)
+})

@@ -36,6 +36,7 @@ const ACCESS: readonly [route: string, path: string, allowed: string][] = [
   ['POST /v1/keys', '/v1/keys', 'admin'],
   ['DELETE /v1/keys/:id', '/v1/keys/0123', 'admin'],
   ['GET /v1/live', '/v1/live', 'admin publisher operator viewer'],
+  ['GET /v1/audit', '/v1/audit', 'admin publisher operator viewer'],
 ]
 
 test('every route is in the table', () => {

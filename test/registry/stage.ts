@@ -3,7 +3,7 @@
 import { join } from 'node:path'
 import type { Hono } from 'hono'
 import { EMBEDDED } from '../../src/app/embedded.ts'
-import { openDatabase } from '../../src/kit/database.ts'
+import { type Database, openDatabase } from '../../src/kit/database.ts'
 import { systemRandom } from '../../src/kit/random.ts'
 import { initKeys } from '../../src/publisher/ceremony.ts'
 import type { Role } from '../../src/registry/api-keys.ts'
@@ -21,6 +21,7 @@ export interface RegistryStage {
   /** What devices would have been told. */
   readonly issued: Issued[]
   readonly clock: FakeClock
+  readonly database: Database
   readonly registry: Registry
   readonly app: Hono
   readonly parts: RegistryParts
@@ -65,6 +66,7 @@ export async function stageRegistry(): Promise<RegistryStage> {
     fleet,
     issued,
     clock,
+    database,
     registry,
     parts,
     app: createApp(parts),
