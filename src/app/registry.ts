@@ -224,6 +224,12 @@ async function listenHttp(
       burst: enrolment.attempts_max,
       intervalMs: enrolment.attempt_seconds * 1000,
     }),
+    loginLimit: new RateLimit({
+      clock: systemClock,
+      burst: config.console.attempts_max,
+      intervalMs: config.console.attempt_seconds * 1000,
+    }),
+    sessionSeconds: config.console.session_hours * 3600,
     mqttUrl: parts.mqttUrl,
     readMetadata: (name) => registry.repository.read(name),
     addressOf: (request) => server.requestIP(request)?.address ?? '',

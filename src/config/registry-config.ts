@@ -49,6 +49,15 @@ const RegistryConfig = z.strictObject({
       attempt_seconds: z.int().min(1).max(86_400).default(30),
     })
     .prefault({}),
+  console: z
+    .strictObject({
+      /** How long a browser that has shown a key may go on without it. */
+      session_hours: z.int().min(1).max(720).default(12),
+      /** Of logging in, from one address at once, and then one more each so many seconds. */
+      attempts_max: z.int().min(1).max(10_000).default(10),
+      attempt_seconds: z.int().min(1).max(86_400).default(10),
+    })
+    .prefault({}),
 })
 
 export type RegistryConfig = Readonly<z.infer<typeof RegistryConfig>>

@@ -2,9 +2,7 @@ import { Hono } from 'hono'
 import { BugError, EdgeError, ERROR_CODES } from '../kit/errors.ts'
 import { logger } from '../kit/log.ts'
 import { TrustRefusal } from '../trust/refusal.ts'
-import type { ApiKeys } from './api-keys.ts'
 import { type AssignmentRouteParts, assignmentRoutes } from './assignment-routes.ts'
-import type { Audit } from './audit.ts'
 import { auditRoutes } from './audit-routes.ts'
 import { audited } from './audited.ts'
 import { admit, recognise } from './caller.ts'
@@ -16,10 +14,14 @@ import { type MetadataParts, metadataRoutes } from './metadata-routes.ts'
 import type { Objects } from './objects.ts'
 import type { Packs } from './packs.ts'
 import type { Route } from './route.ts'
+import { type SessionRouteParts, sessionRoutes } from './session-routes.ts'
 
-export interface RegistryParts extends DeviceParts, MetadataParts, AssignmentRouteParts, LiveRouteParts {
-  readonly keys: ApiKeys
-  readonly audit: Audit
+export interface RegistryParts
+  extends DeviceParts,
+    MetadataParts,
+    AssignmentRouteParts,
+    LiveRouteParts,
+    SessionRouteParts {
   readonly objects: Objects
   readonly packs: Packs
 }
@@ -38,6 +40,7 @@ export function listRoutes(parts: RegistryParts): Route[] {
     ...keyRoutes(parts),
     ...liveRoutes(parts),
     ...auditRoutes(parts),
+    ...sessionRoutes(parts),
   ]
 }
 
@@ -46,7 +49,7 @@ export function createApp(parts: RegistryParts): Hono {
   const routes = listRoutes(parts)
   for (const [audience, method, path, handler] of routes) {
     app.on(method, path, async (c) => {
-      const caller = recognise(c.req.header('authorization'), parts)
+      const caller = recognise(c.req.raw, parts)
       admit(caller, audience)
       return await audited({ c, caller, route: path }, parts, () => handler(c, caller))
     })

@@ -1,11 +1,13 @@
 import { EdgeError } from '../kit/errors.ts'
 import type { ApiKey, ApiKeys } from './api-keys.ts'
 import type { Devices } from './devices.ts'
+import type { Session, Sessions } from './session.ts'
+import { cookieOf } from './session-cookie.ts'
 
 /** Who asks. */
 export type Caller =
   | { readonly kind: 'anyone' }
-  | { readonly kind: 'key'; readonly key: ApiKey }
+  | { readonly kind: 'key'; readonly key: ApiKey; readonly session?: Session }
   | { readonly kind: 'device'; readonly device: string }
 
 /**
@@ -14,12 +16,19 @@ export type Caller =
  */
 export type Audience = 'anyone' | 'reader' | 'viewer' | 'publisher' | 'operator' | 'admin'
 
-/** People and programs send `Authorization: Bearer KEY`, devices `Authorization: Basic` with their id and secret. */
-export function recognise(
-  authorization: string | undefined,
-  known: { keys: ApiKeys; devices: Devices },
-): Caller {
-  if (authorization === undefined) return { kind: 'anyone' }
+export interface Known {
+  readonly keys: ApiKeys
+  readonly devices: Devices
+  readonly sessions: Sessions
+}
+
+/**
+ * People and programs send `Authorization: Bearer KEY`, devices `Authorization: Basic` with their id and secret, browsers
+ * the cookie of their session. A cookie that is worth nothing is as none: browsers send it whether it is wanted or not.
+ */
+export function recognise(request: Request, known: Known): Caller {
+  const authorization = request.headers.get('authorization')
+  if (authorization === null) return recogniseSession(request, known.sessions) ?? { kind: 'anyone' }
   const [scheme = '', credential = ''] = authorization.trim().split(/ +/, 2)
   const caller =
     scheme.toLowerCase() === 'bearer'
@@ -30,6 +39,19 @@ export function recognise(
   if (caller === undefined)
     throw new EdgeError('unauthorized', 'Cannot tell who asks: the credential is unknown or revoked')
   return caller
+}
+
+function recogniseSession(request: Request, sessions: Sessions): Caller | undefined {
+  const cookie = cookieOf(request.headers)
+  const session = cookie === undefined ? undefined : sessions.find(cookie)
+  if (session === undefined) return undefined
+  if (request.method !== 'GET' && request.headers.get('x-limpet-csrf') !== session.csrf) {
+    throw new EdgeError(
+      'forbidden',
+      'Cannot change anything with the cookie alone: send "X-Limpet-CSRF" with what /console/session gives as "csrf"',
+    )
+  }
+  return { kind: 'key', key: session.key, session }
 }
 
 function recogniseKey(text: string, keys: ApiKeys): Caller | undefined {

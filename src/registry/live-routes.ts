@@ -2,21 +2,23 @@ import type { ApiKeys } from './api-keys.ts'
 import type { Caller } from './caller.ts'
 import type { LiveFeed, LiveNews } from './live.ts'
 import type { Route } from './route.ts'
+import type { Sessions } from './session.ts'
 
 export interface LiveRouteParts {
   readonly live: LiveFeed
   readonly keys: ApiKeys
+  readonly sessions: Sessions
 }
 
 /** What has changed, as server-sent events: a comment now and then shows that the line is whole. */
-export function liveRoutes({ live, keys }: LiveRouteParts): Route[] {
+export function liveRoutes({ live, ...known }: LiveRouteParts): Route[] {
   return [
     [
       'viewer',
       'GET',
       '/v1/live',
       (_, caller) =>
-        new Response(streamOf(live, { isWelcome: () => isStillWelcome(caller, keys) }), {
+        new Response(streamOf(live, { isWelcome: () => isStillWelcome(caller, known) }), {
           headers: {
             'Content-Type': 'text/event-stream',
             'Cache-Control': 'no-store',
@@ -28,8 +30,9 @@ export function liveRoutes({ live, keys }: LiveRouteParts): Route[] {
   ]
 }
 
-function isStillWelcome(caller: Caller, keys: ApiKeys): boolean {
-  return caller.kind === 'key' && keys.isActive(caller.key.id)
+function isStillWelcome(caller: Caller, { keys, sessions }: Omit<LiveRouteParts, 'live'>): boolean {
+  if (caller.kind !== 'key') return false
+  return caller.session === undefined ? keys.isActive(caller.key.id) : sessions.isOpen(caller.session.id)
 }
 
 function streamOf(live: LiveFeed, { isWelcome }: { isWelcome: () => boolean }): ReadableStream<Uint8Array> {

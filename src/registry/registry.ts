@@ -17,6 +17,7 @@ import { readKeys } from './online-keys.ts'
 import { Packs } from './packs.ts'
 import { Published } from './published.ts'
 import { migrate } from './schema.ts'
+import { Sessions } from './session.ts'
 
 export interface RegistrySources {
   /** Packs, objects, metadata and the registry's own keys are below it. */
@@ -29,6 +30,7 @@ export interface RegistrySources {
 /** What the registry keeps, opened in the order in which the parts need each other. */
 export interface Registry {
   readonly keys: ApiKeys
+  readonly sessions: Sessions
   readonly audit: Audit
   readonly devices: Devices
   readonly enrolment: Enrolment
@@ -53,7 +55,8 @@ export async function openRegistry(sources: RegistrySources): Promise<Registry> 
   const director = new Director(repository)
   return {
     keys: new ApiKeys(sources),
-    audit: new Audit(sources),
+    sessions: new Sessions(sources),
+    audit: openAudit(sources, live),
     devices,
     enrolment: new Enrolment({ ...sources, devices }),
     packs,
@@ -69,6 +72,12 @@ export async function openRegistry(sources: RegistrySources): Promise<Registry> 
     }),
     live,
   }
+}
+
+function openAudit(sources: RegistrySources, live: LiveFeed): Audit {
+  const audit = new Audit(sources)
+  audit.onNoted = (number) => live.publish({ kind: 'audit', id: String(number) })
+  return audit
 }
 
 function openRepository(

@@ -96,6 +96,16 @@ const STEPS: readonly string[] = [
   ) STRICT;
   CREATE INDEX audit_subject ON audit (subject, number);
   `,
+  `
+  CREATE TABLE session (
+    id TEXT PRIMARY KEY,
+    secret_sha256 BLOB NOT NULL,
+    key_id TEXT NOT NULL REFERENCES api_key (id),
+    created INTEGER NOT NULL,
+    expires INTEGER NOT NULL
+  ) STRICT;
+  CREATE INDEX session_key ON session (key_id, created);
+  `,
 ]
 
 /** As far as this module needs one. */

@@ -37,6 +37,9 @@ const ACCESS: readonly [route: string, path: string, allowed: string][] = [
   ['DELETE /v1/keys/:id', '/v1/keys/0123', 'admin'],
   ['GET /v1/live', '/v1/live', 'admin publisher operator viewer'],
   ['GET /v1/audit', '/v1/audit', 'admin publisher operator viewer'],
+  ['POST /console/login', '/console/login', 'anyone device admin publisher operator viewer'],
+  ['GET /console/session', '/console/session', 'admin publisher operator viewer'],
+  ['POST /console/logout', '/console/logout', 'admin publisher operator viewer'],
 ]
 
 test('every route is in the table', () => {

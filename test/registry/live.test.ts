@@ -94,7 +94,9 @@ describe('the stream', () => {
       '/v1/assignments/cam-01',
       jsonRequest('PUT', { models: [] }, stage.as('operator')),
     )
-    expect(await reader.next()).toBe('data: {"kind":"assignment","ids":["cam-01"]}\n\n')
+    expect(await reader.next()).toBe(
+      'data: {"kind":"audit","ids":["1"]}\n\ndata: {"kind":"assignment","ids":["cam-01"]}\n\n',
+    )
     devices.keepState('cam-01', birth)
     expect(await reader.next()).toBe(': here\n\n')
     await reader.cancel()

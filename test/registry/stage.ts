@@ -55,6 +55,8 @@ export async function stageRegistry(): Promise<RegistryStage> {
   const parts: RegistryParts = {
     ...registry,
     enrolLimit: new RateLimit({ clock, burst: 5, intervalMs: 60_000 }),
+    loginLimit: new RateLimit({ clock, burst: 5, intervalMs: 60_000 }),
+    sessionSeconds: 3600,
     mqttUrl: () => 'mqtt://registry.example:1883',
     readMetadata: (name) => registry.repository.read(name),
     onMetadata: () => undefined,
