@@ -216,7 +216,7 @@ async function listenHttp(
   parts: { config: RegistryConfig; service: MqttService; mqttUrl: () => string },
 ): Promise<Server<undefined>> {
   const { config, service } = parts
-  const { http, enrolment } = config
+  const { http, enrolment, console: browsers } = config
   const app = createApp({
     ...registry,
     enrolLimit: new RateLimit({
@@ -226,10 +226,10 @@ async function listenHttp(
     }),
     loginLimit: new RateLimit({
       clock: systemClock,
-      burst: config.console.attempts_max,
-      intervalMs: config.console.attempt_seconds * 1000,
+      burst: browsers.attempts_max,
+      intervalMs: browsers.attempt_seconds * 1000,
     }),
-    sessionSeconds: config.console.session_hours * 3600,
+    sessionSeconds: browsers.session_hours * 3600,
     mqttUrl: parts.mqttUrl,
     readMetadata: (name) => registry.repository.read(name),
     addressOf: (request) => server.requestIP(request)?.address ?? '',
