@@ -9,6 +9,7 @@ import { addModels } from './commands/models.ts'
 import { addOperators } from './commands/operators.ts'
 import { collect, integerIn, OPTIONS, print, share } from './commands/options.ts'
 import { addRegistry } from './commands/registry.ts'
+import { addRollouts } from './commands/rollouts.ts'
 import { addTuf } from './commands/tuf.ts'
 import { readEnvironment } from './config/environment.ts'
 import { armCrashPoints } from './kit/crash-point.ts'
@@ -31,6 +32,7 @@ function createProgram(): Command {
   addBundles(program)
   addOperators(program)
   addAudit(program)
+  addRollouts(program)
   addTuf(program)
   addDevice(program)
   addRegistry(program)

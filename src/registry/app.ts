@@ -15,6 +15,7 @@ import type { Objects } from './objects.ts'
 import type { Packs } from './packs.ts'
 import type { Route } from './route.ts'
 import { type SessionRouteParts, sessionRoutes } from './session-routes.ts'
+import { tagRoutes } from './tag-routes.ts'
 
 export interface RegistryParts
   extends DeviceParts,
@@ -37,6 +38,7 @@ export function listRoutes(parts: RegistryParts): Route[] {
     ...contentRoutes(parts),
     ...assignmentRoutes(parts),
     ...deviceRoutes(parts),
+    ...tagRoutes(parts),
     ...keyRoutes(parts),
     ...liveRoutes(parts),
     ...auditRoutes(parts),

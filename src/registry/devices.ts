@@ -2,13 +2,18 @@ import type { Clock } from '../kit/clock.ts'
 import { type Database, transact } from '../kit/database.ts'
 import { EdgeError } from '../kit/errors.ts'
 import type { Random } from '../kit/random.ts'
+import { classOf, keepFacts } from './device-facts.ts'
 import type { LiveFeed } from './live.ts'
 import { mosquittoHash } from './mosquitto.ts'
 import { hashSecret, isSameHash } from './secrets.ts'
+import { type Tags, writeTags } from './tags.ts'
 
 export interface Device {
   readonly id: string
   readonly hardware: unknown
+  /** Canaries are chosen across these. */
+  readonly hardware_class: string
+  readonly tags: Tags
   /** Milliseconds since 1970, as all times here. */
   readonly enrolled: number
   readonly seen: number | null
@@ -53,19 +58,21 @@ export class Devices {
   /** A new credential; one from before is worth nothing from now on. */
   enrol(id: string, hardware: unknown): string {
     const secret = this.#random.bytes(SECRET_BYTES).toHex()
+    const mosquitto = mosquittoHash(secret, this.#random)
     transact(this.#database, () =>
       this.#database
         .prepare(
-          `INSERT INTO device (id, secret_sha256, hardware, enrolled, mosquitto) VALUES (?, ?, ?, ?, ?)
-           ON CONFLICT (id) DO UPDATE SET secret_sha256 = excluded.secret_sha256,
-             hardware = excluded.hardware, enrolled = excluded.enrolled, mosquitto = excluded.mosquitto`,
+          `INSERT INTO device (id, secret_sha256, hardware, hardware_class, enrolled, mosquitto) VALUES (?, ?, ?, ?, ?, ?)
+           ON CONFLICT (id) DO UPDATE SET secret_sha256 = excluded.secret_sha256, hardware = excluded.hardware,
+             hardware_class = excluded.hardware_class, enrolled = excluded.enrolled, mosquitto = excluded.mosquitto, is_changed = 1`,
         )
         .run(
           id,
           hashSecret(secret),
           JSON.stringify(hardware),
+          enrolledClass(hardware),
           this.#clock.now(),
-          mosquittoHash(secret, this.#random),
+          mosquitto,
         ),
     )
     this.#live.publish({ kind: 'device', id })
@@ -116,8 +123,8 @@ export class Devices {
    * changes nothing; neither does the death of one that has since been made anew.
    */
   keepState(id: string, state: { sid: string; seq: number; online: boolean; body: unknown }): void {
-    const { changes } = transact(this.#database, () =>
-      this.#database
+    const changes = transact(this.#database, () => {
+      const kept = this.#database
         .prepare(
           `UPDATE device SET sid = @sid, state_seq = @seq, online = @online, state = iif(@online = 1, @body, state), seen = @seen
            WHERE id = @id AND iif(sid IS @sid, state_seq < @seq, @online = 1)`,
@@ -129,9 +136,16 @@ export class Devices {
           online: state.online ? 1 : 0,
           body: JSON.stringify(state.body),
           seen: this.#clock.now(),
-        }),
-    )
+        })
+      if (kept.changes > 0 && state.online) keepFacts(this.#database, id, state.body)
+      return kept.changes
+    })
     if (changes > 0) this.#live.publish({ kind: 'device', id })
+  }
+
+  tag(id: string, tags: Tags): void {
+    writeTags(this.#database, id, tags)
+    this.#live.publish({ kind: 'device', id })
   }
 
   /** All of them in one transaction; a copy of one that is known changes nothing. */
@@ -170,10 +184,21 @@ export class Devices {
   }
 }
 
+/** Until it has reported for the first time. */
+function enrolledClass(hardware: unknown): string {
+  const { names } = (hardware ?? {}) as { names?: unknown }
+  return classOf({
+    hardware_class: undefined,
+    hardware: { names: Array.isArray(names) ? names.map(String) : [] },
+  })
+}
+
 interface Row {
   readonly id: string
   readonly secret_sha256: Uint8Array
   readonly hardware: string
+  readonly hardware_class: string
+  readonly tags: string
   readonly enrolled: number
   readonly seen: number | null
   readonly online: number
@@ -184,6 +209,8 @@ function toDevice(row: Row): Device {
   return {
     id: row.id,
     hardware: JSON.parse(row.hardware) as unknown,
+    hardware_class: row.hardware_class,
+    tags: JSON.parse(row.tags) as Tags,
     enrolled: row.enrolled,
     seen: row.seen,
     isOnline: row.online === 1,

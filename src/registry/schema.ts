@@ -1,4 +1,5 @@
 import { EdgeError } from '../kit/errors.ts'
+import { ROLLOUT_TABLES } from './rollout-schema.ts'
 
 /** What the registry knows, as SQL. Each entry brings the schema one step on; entries are added, never changed. */
 const STEPS: readonly string[] = [
@@ -106,6 +107,7 @@ const STEPS: readonly string[] = [
   ) STRICT;
   CREATE INDEX session_key ON session (key_id, created);
   `,
+  ROLLOUT_TABLES,
 ]
 
 /** As far as this module needs one. */

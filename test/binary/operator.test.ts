@@ -117,3 +117,15 @@ test('audit says who has changed what, the newest last, and no secret', async ()
   expect(words).toContain('first (admin, ')
   expect(words).not.toMatch(/_[0-9a-f]{64}/)
 })
+
+test('tags are set one by one, told, and refused in words', async () => {
+  expect((await operate('device', 'tag', 'cam-1', 'site=berlin', 'line=3')).stdout).toBe(
+    'site=berlin\nline=3\n',
+  )
+  expect((await operate('device', 'tag', 'cam-1', 'site=paris', 'line=')).stdout).toBe('site=paris\n')
+  expect(JSON.parse((await operate('device', 'tag', 'cam-1', '--json')).stdout)).toEqual({ site: 'paris' })
+  const wrong = await operate('device', 'tag', 'cam-1', 'site')
+  expect([wrong.exitCode, wrong.stderr]).toEqual([65, expect.stringContaining('expected NAME=VALUE')])
+  const refused = await operate('device', 'tag', 'cam-1', 'Site=berlin')
+  expect([refused.exitCode, refused.stderr]).toEqual([65, expect.stringContaining(`"Site" is no tag's name`)])
+})

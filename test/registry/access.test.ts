@@ -32,6 +32,7 @@ const ACCESS: readonly [route: string, path: string, allowed: string][] = [
   ['GET /v1/devices', '/v1/devices', 'admin publisher operator viewer'],
   ['GET /v1/devices/:device', '/v1/devices/cam-01', 'admin publisher operator viewer'],
   ['GET /v1/devices/:device/events', '/v1/devices/cam-01/events', 'admin publisher operator viewer'],
+  ['PUT /v1/devices/:device/tags', '/v1/devices/cam-01/tags', 'admin operator'],
   ['GET /v1/keys', '/v1/keys', 'admin'],
   ['POST /v1/keys', '/v1/keys', 'admin'],
   ['DELETE /v1/keys/:id', '/v1/keys/0123', 'admin'],
