@@ -12,6 +12,7 @@ import { readEnrolment } from './agent/enrolment.ts'
 import { deviceFolders } from './agent/folders.ts'
 import { openLink } from './agent/open-link.ts'
 import { ServeClient } from './agent/serve-client.ts'
+import { keepLogOf } from './keep-log.ts'
 import { waitForStop } from './lifecycle.ts'
 import { readRestrictions } from './restrictions.ts'
 
@@ -38,6 +39,7 @@ export async function runAgent(options: AgentOptions): Promise<void> {
       `Cannot run the agent: "${folders.state}" holds no enrolment; run "limpet enrol --registry URL --token TOKEN"`,
     )
   }
+  keepLogOf('agent', folders.state)
   await mkdir(folders.models, { recursive: true })
   const disk = await openDisk(folders, { clock: systemClock, builtIn: options.builtIn })
   const line = await openLink({ enrolment, config, disk, clock: systemClock })

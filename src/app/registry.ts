@@ -159,13 +159,14 @@ async function startRegistry(
 }
 
 function createService(registry: Registry, topics: Topics): MqttService {
-  const { devices, assignments, repository, objects, packs, director } = registry
+  const { devices, assignments, commands, repository, objects, packs, director } = registry
   return new MqttService({
     clock: systemClock,
     random: systemRandom,
     topics,
     devices,
     assignments,
+    commands,
     chunks: new ChunkReader({ objects, packs }),
     readMetadata: (name) => repository.read(name),
     readObject: (sha256) => objects.read(sha256),
@@ -239,6 +240,7 @@ async function listenHttp(
         .then(() => service.announceMetadata())
         .catch(complain)
     },
+    onCommand: () => service.sendCommands(),
     onIssued: (issued) => void service.announceDesired(issued).catch(complain),
   })
   const server = listenTcp(

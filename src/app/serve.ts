@@ -14,9 +14,11 @@ import { systemClock } from '../kit/clock.ts'
 import { logger, setLogLevel } from '../kit/log.ts'
 import { lookAtModels } from '../store/model-changes.ts'
 import { SentModels } from '../store/sent-files.ts'
+import { isEnrolled } from './agent/enrolment.ts'
 import { availableBytes } from './available-memory.ts'
 import { BUILD } from './build-info.ts'
 import { exampleCurl } from './example.ts'
+import { keepLogOf } from './keep-log.ts'
 import { waitForStop } from './lifecycle.ts'
 import { listenTcp, listenUnix } from './listen.ts'
 import { watchLoopDelay } from './loop-delay.ts'
@@ -43,10 +45,12 @@ export async function runServe(options: ServeOptions, print: (line: string) => v
   const environment = readEnvironment()
   const config = await loadConfig(options.config ?? environment.config)
   setLogLevel(config.log_level)
+  const state = options.state ?? environment.state
+  if (environment.isSupervised && (await isEnrolled(state))) keepLogOf('serve', state)
   // From here on a signal means a clean stop, also while models are loading.
   const stop = waitForStop(environment)
 
-  const backend = await openBackend({ config, state: options.state ?? environment.state })
+  const backend = await openBackend({ config, state })
   const lanes = new Lanes({
     backend,
     clock: systemClock,
@@ -69,12 +73,12 @@ export async function runServe(options: ServeOptions, print: (line: string) => v
     ensembles: new Ensembles({ lanes, clock: systemClock }),
     queueItemsMax: config.inference.queue_items_max,
     warmUpMsMax: config.models.warmup_seconds_max * 1000,
-    sent: await keepSent(options.state ?? environment.state),
+    sent: await keepSent(state),
   })
   // Before the models are loaded: engines may take minutes to build, and until then the box is alive, if not ready.
   let isStarted = false
   const tracer = new Tracer({
-    path: config.http.trace_file ?? join(options.state ?? environment.state, 'trace.json'),
+    path: config.http.trace_file ?? join(state, 'trace.json'),
     clock: systemClock,
     write: createTraceWriter(),
   })

@@ -7,7 +7,9 @@ import { EdgeError } from '../kit/errors.ts'
 import { type Logger, logger, setLogLevel } from '../kit/log.ts'
 import { isEnrolled } from './agent/enrolment.ts'
 import { deviceFolders } from './agent/folders.ts'
+import { keepLogOf } from './keep-log.ts'
 import { ownCommand } from './own-command.ts'
+import { isRestartOrder } from './up-orders.ts'
 
 const FIRST_WAIT_MS = 250
 const LONGEST_WAIT_MS = 30_000
@@ -34,9 +36,14 @@ export async function runUp(options: UpOptions): Promise<void> {
   for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const)
     process.on(signal, () => stopping.abort(signal))
   const state = options.state ?? environment.state
-  const commands = (await isEnrolled(state)) ? await enrolled(options, { state, config }) : alone(options)
-  const children = commands.map(
-    (args) => new Supervised(args, { config, clock: systemClock, stop: stopping.signal }),
+  const isOfFleet = await isEnrolled(state)
+  if (isOfFleet) keepLogOf('up', state)
+  const commands = isOfFleet ? await enrolled(options, { state, config }) : alone(options)
+  const take = (message: unknown) => {
+    if (isRestartOrder(message)) children[0]?.restart()
+  }
+  const children: readonly Supervised[] = commands.map(
+    (args) => new Supervised(args, { config, clock: systemClock, stop: stopping.signal, take }),
   )
   try {
     await Promise.all(children.map((child) => child.run()))
@@ -86,15 +93,22 @@ class Supervised {
   readonly #stopMs: number
   readonly #policy: BackoffPolicy
   readonly #log: Logger = logger('app')
+  /** Of what it says, which only the agent does. */
+  readonly #take: (message: unknown) => void
+  #restart = new AbortController()
   #ended: Promise<void> = Promise.resolve()
 
-  constructor(args: readonly string[], options: { config: Config; clock: Clock; stop: AbortSignal }) {
+  constructor(
+    args: readonly string[],
+    options: { config: Config; clock: Clock; stop: AbortSignal; take: (message: unknown) => void },
+  ) {
     const { supervisor } = options.config
     this.#args = args
     this.#name = args[0] ?? ''
     this.#mayFail = this.#name === 'agent'
     this.#clock = options.clock
     this.#stop = options.stop
+    this.#take = options.take
     this.#stopMs = supervisor.stop_seconds_max * 1000
     this.#policy = {
       firstMs: FIRST_WAIT_MS,
@@ -114,12 +128,21 @@ class Supervised {
     return this.#ended
   }
 
+  /** Stops it as gently as at the end, and starts it again: nothing has failed. */
+  restart(): void {
+    this.#restart.abort()
+  }
+
   async #keep(): Promise<void> {
     let failures = { inARow: 0 }
     while (!this.#stop.aborted) {
       const began = this.#clock.elapsed()
       const ended = await this.#runOnce()
       if (this.#stop.aborted) return
+      if (this.#restart.signal.aborted) {
+        this.#log.info('app.restarted_as_asked', { process: this.#name, ...ended })
+        continue
+      }
       const ranMs = Math.round(this.#clock.elapsed() - began)
       if (ended.exitCode === EXIT_CONFIG && !this.#mayFail)
         throw new EdgeError('config_invalid', `Cannot ${this.#name}: see the message above`)
@@ -150,12 +173,15 @@ class Supervised {
       stdin: 'pipe',
       stdout: 'inherit',
       stderr: 'inherit',
+      ...(this.#name === 'agent' && { ipc: (message: unknown) => this.#take(message) }),
       env: childEnvironment({ [SUPERVISED]: '1', ORT_DISABLE_TELEMETRY: '1', ORT_TELEMETRY_DISABLED: '1' }),
     })
     const end = () => void this.#end(child)
-    this.#stop.addEventListener('abort', end, { once: true })
+    this.#restart = new AbortController()
+    const ending = AbortSignal.any([this.#stop, this.#restart.signal])
+    ending.addEventListener('abort', end, { once: true })
     await child.exited
-    this.#stop.removeEventListener('abort', end)
+    ending.removeEventListener('abort', end)
     return { exitCode: child.exitCode, signal: child.signalCode === null ? null : String(child.signalCode) }
   }
 

@@ -1,4 +1,5 @@
 import type { Command } from 'commander'
+import { addDeviceCommands } from './device.ts'
 import { asOperator, integerIn, print } from './options.ts'
 
 /** What an operator asks of a registry. */
@@ -27,6 +28,7 @@ export function addOperators(program: Command): void {
       await runAssign(target, models, { ...options, json: options.json === true }, print)
     })
   const device = program.command('device').description('the devices of a registry, and what they run')
+  addDeviceCommands(device)
   asOperator(device.command('list').description('each with what it runs')).action(async (options) => {
     const { runDeviceList } = await import('../app/operate.ts')
     await runDeviceList({ ...options, json: options.json === true }, print)

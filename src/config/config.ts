@@ -61,6 +61,14 @@ const Config = z.strictObject({
     })
     .prefault({}),
   registry: RegistrySettings.prefault({}),
+  commands: z
+    .strictObject({
+      /** Blinks when somebody asks the device to make itself known: a folder like /sys/class/leds/user. */
+      identify_led: z.string().min(1).optional(),
+      /** Run for the same: a program and its arguments. */
+      identify_command: z.array(z.string().min(1)).min(1).max(32).optional(),
+    })
+    .prefault({}),
   supervisor: z
     .strictObject({
       /** How long a stopping process may take before it is killed. */

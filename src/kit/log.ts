@@ -24,6 +24,10 @@ export interface Logger {
   debug(event: string, fields?: Fields): void
 }
 
+// Synchronous: the last line before a crash is the one that is wanted.
+const standardError = pino.destination({ dest: 2, sync: true })
+let kept: { write(line: string): void } | undefined
+
 const root = pino(
   {
     base: { pid: process.pid },
@@ -33,8 +37,12 @@ const root = pino(
     timestamp: pino.stdTimeFunctions.isoTime,
     formatters: { level: (label) => ({ level: label }) },
   },
-  // Synchronous: the last line before a crash is the one that is wanted.
-  pino.destination({ dest: 2, sync: true }),
+  {
+    write: (line: string) => {
+      standardError.write(line)
+      kept?.write(line)
+    },
+  },
 )
 
 const KINDS = ['error', 'warn', 'info', 'debug'] as const
@@ -51,6 +59,11 @@ export function logger(subsystem: Subsystem): Logger {
     if (written.has(kind)) children.get(subsystem)?.[kind](fields ?? {}, event)
   }
   return { error: write('error'), warn: write('warn'), info: write('info'), debug: write('debug') }
+}
+
+/** Every line that is written goes there as well. */
+export function keepLog(ring: { write(line: string): void }): void {
+  kept = ring
 }
 
 export function setLogLevel(level: LogLevel): void {

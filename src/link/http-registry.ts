@@ -12,6 +12,8 @@ export interface HttpRegistryOptions {
 
 /** From the question to the first byte, and between two pieces of a body. */
 const SILENCE_MS_MAX = 30_000
+/** A slow line takes its time for what a command brings. */
+const PUT_MS_MAX = 300_000
 const PLACES_BYTES_MAX = 64 * 1024 ** 2
 
 const Place = z
@@ -63,6 +65,30 @@ export class HttpRegistry {
       pieces.push(piece)
     }
     return Buffer.concat(pieces)
+  }
+
+  /** One body, which is there as a whole. */
+  async put(path: string, bytes: Uint8Array<ArrayBuffer>, signal: AbortSignal): Promise<void> {
+    try {
+      const response = await fetch(`${this.#url}${path}`, {
+        method: 'PUT',
+        headers: this.#headers,
+        body: bytes,
+        signal: AbortSignal.any([signal, AbortSignal.timeout(PUT_MS_MAX)]),
+        redirect: 'error',
+        ...(Object.keys(this.#tls).length === 0 ? {} : { tls: { ...this.#tls } }),
+      })
+      const text = await response.text()
+      if (response.ok) return
+      throw new EdgeError(
+        'peer_failed',
+        `Cannot bring "${path}": the registry answers ${response.status}: ${text.slice(0, 500)}`,
+      )
+    } catch (cause) {
+      if (cause instanceof EdgeError) throw cause
+      signal.throwIfAborted()
+      throw new EdgeError('peer_failed', `Cannot bring "${path}": ${messageOf(cause)}`, { cause })
+    }
   }
 
   async places(index: string, signal: AbortSignal): Promise<Place[]> {

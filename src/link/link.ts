@@ -5,6 +5,8 @@ import type { Random } from '../kit/random.ts'
 import { AnySource } from './any-source.ts'
 import { type BandwidthTable, bandwidthAt } from './bandwidth.ts'
 import type { ChunkSource, DecodeChunk } from './chunk-source.ts'
+import { type Arrived, CommandInbox } from './command-inbox.ts'
+import { Command } from './commands.ts'
 import { EventSender } from './event-sender.ts'
 import { Exchange } from './exchange.ts'
 import { type BlobQuestion, fetchBlob } from './fetch-blob.ts'
@@ -68,8 +70,10 @@ export class Link {
   readonly #events: EventSender
   readonly #presence: Presence
   readonly #sync: Sync
+  readonly #commands: CommandInbox
   readonly #desired: ((desired: Desired) => void)[] = []
   readonly #metadata: (() => void)[] = []
+  #onCommand: (arrived: Arrived) => void = () => undefined
   /** The rev that the device knows; the agent says it. */
   #rev = 0
 
@@ -81,13 +85,15 @@ export class Link {
     this.#exchange = new Exchange({ ...common, connection: () => this.#presence.connection })
     this.#events = new EventSender(common)
     this.#presence = new Presence(common)
+    this.#commands = new CommandInbox({ clock, hand: (arrived) => this.#onCommand(arrived) })
     this.#sync = new Sync({
       clock,
       random,
       exchange: this.#exchange,
       frameBytes: (line) => this.#frameBytes(line),
       rev: () => this.#rev,
-      onAnswer: ({ desired }, { isNew }) => {
+      onAnswer: ({ desired, time_ms }, { isNew }) => {
+        this.#commands.know(time_ms)
         if (isNew) this.#events.again()
         if (desired !== null) this.#takeDesired(desired)
       },
@@ -153,6 +159,11 @@ export class Link {
     this.#metadata.push(call)
   }
 
+  /** What somebody asks of this device, each as often as it comes. */
+  onCommand(call: (arrived: Arrived) => void): void {
+    this.#onCommand = call
+  }
+
   /** The last rev that the device has taken: said at the next sync. */
   knowRev(rev: number): void {
     this.#rev = rev
@@ -187,6 +198,17 @@ export class Link {
     const line = this.#kept.line
     const question = { op: 'time', nonce, frame_bytes: this.#frameBytes(line) } as const
     return await this.#exchange.askOnce(question, { line, signal })
+  }
+
+  /** What a command has brought together, for the registry to keep. Over HTTP only: it may be much. */
+  async upload(rid: string, bytes: Uint8Array<ArrayBuffer>, signal = NEVER): Promise<void> {
+    if (this.#http === undefined) {
+      throw new EdgeError(
+        'unsupported',
+        `Cannot upload ${bytes.byteLength} bytes: the registry cannot be reached by HTTP`,
+      )
+    }
+    await this.#http.put(`/v1/uploads/${rid}`, bytes, signal)
   }
 
   /** Over MQTT where there is a line, else, or where that fails, over HTTP. */
@@ -239,6 +261,7 @@ export class Link {
     await line.subscribe([
       { topic: this.#topics.down(device, 'rsp'), qos: 0 },
       { topic: this.#topics.down(device, 'desired'), qos: 1 },
+      { topic: this.#topics.down(device, 'cmd'), qos: 1 },
       { topic: this.#topics.registryState, qos: 1 },
       { topic: this.#topics.registryMeta, qos: 1 },
     ])
@@ -258,7 +281,10 @@ export class Link {
 
   #take(topic: string, payload: Uint8Array): void {
     try {
-      if (topic === this.#topics.down(this.#parts.options.device, 'rsp')) this.#takeAnswer(payload)
+      const { device } = this.#parts.options
+      if (topic === this.#topics.down(device, 'rsp')) this.#takeAnswer(payload)
+      else if (topic === this.#topics.down(device, 'cmd'))
+        this.#commands.take(decodeMessage(Command, payload))
       else if (topic === this.#topics.registryMeta) for (const call of this.#metadata) call()
       else if (topic === this.#topics.registryState) this.#sync.notice(decodeMessage(RegistryState, payload))
       else this.#takeDesired(decodeMessage(Desired, payload))

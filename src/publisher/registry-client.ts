@@ -112,6 +112,13 @@ export class RegistryClient {
     )
   }
 
+  /** Something whole, by its path. */
+  async fetchBytes(path: string, bytesMax: number): Promise<Uint8Array> {
+    const bytes = await this.#get(path, bytesMax)
+    if (bytes !== undefined) return bytes
+    throw new EdgeError('input_invalid', `Cannot find "${path}": the registry has no such thing`)
+  }
+
   /** Bytes of a pack. */
   async fetchRange(pack: string, { start, end }: { start: number; end: number }): Promise<Uint8Array> {
     const path = `v1/packs/${pack}`

@@ -6,6 +6,7 @@ import { type AssignmentRouteParts, assignmentRoutes } from './assignment-routes
 import { auditRoutes } from './audit-routes.ts'
 import { audited } from './audited.ts'
 import { admit, recognise } from './caller.ts'
+import { type CommandRouteParts, commandRoutes } from './command-routes.ts'
 import { contentRoutes } from './content-routes.ts'
 import { type DeviceParts, deviceRoutes } from './device-routes.ts'
 import { keyRoutes } from './key-routes.ts'
@@ -22,7 +23,8 @@ export interface RegistryParts
     MetadataParts,
     AssignmentRouteParts,
     LiveRouteParts,
-    SessionRouteParts {
+    SessionRouteParts,
+    CommandRouteParts {
   readonly objects: Objects
   readonly packs: Packs
 }
@@ -43,6 +45,7 @@ export function listRoutes(parts: RegistryParts): Route[] {
     ...liveRoutes(parts),
     ...auditRoutes(parts),
     ...sessionRoutes(parts),
+    ...commandRoutes(parts),
   ]
 }
 

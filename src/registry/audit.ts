@@ -1,6 +1,7 @@
 import type { Clock } from '../kit/clock.ts'
 import { type Database, transact } from '../kit/database.ts'
 import type { ApiKey } from './api-keys.ts'
+import type { LiveFeed } from './live.ts'
 
 /** Who changes what, from where. */
 export interface Change {
@@ -28,13 +29,13 @@ const ENTRIES_MAX = 100_000
 export class Audit {
   readonly #database: Database
   readonly #clock: Clock
+  readonly #live: LiveFeed
   readonly #entriesMax: number
-  /** Told the number of each entry that was written or has got its outcome. */
-  onNoted: (number: number) => void = () => undefined
 
-  constructor(parts: { database: Database; clock: Clock; entriesMax?: number }) {
+  constructor(parts: { database: Database; clock: Clock; live: LiveFeed; entriesMax?: number }) {
     this.#database = parts.database
     this.#clock = parts.clock
+    this.#live = parts.live
     this.#entriesMax = parts.entriesMax ?? ENTRIES_MAX
   }
 
@@ -58,7 +59,7 @@ export class Audit {
         .run(Number(lastInsertRowid) - this.#entriesMax)
       return Number(lastInsertRowid)
     })
-    this.onNoted(number)
+    this.#live.publish({ kind: 'audit', id: String(number) })
     return number
   }
 
@@ -69,7 +70,7 @@ export class Audit {
         .prepare('UPDATE audit SET outcome = ?, subject = coalesce(?, subject) WHERE number = ?')
         .run(outcome, subject ?? null, number),
     )
-    this.onNoted(number)
+    this.#live.publish({ kind: 'audit', id: String(number) })
   }
 
   /** In order, after a number; without one the newest. */

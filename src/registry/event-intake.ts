@@ -1,6 +1,8 @@
 import { messageOf } from '../kit/errors.ts'
 import { logger } from '../kit/log.ts'
+import { CommandOutcome, RESULT_BYTES_MAX } from '../link/commands.ts'
 import type { DeviceEvent } from '../link/messages.ts'
+import type { Commands } from './commands.ts'
 import type { Devices } from './devices.ts'
 
 const LOG = logger('registry')
@@ -16,11 +18,17 @@ interface Arrived {
  */
 export class EventIntake {
   readonly #devices: Devices
+  readonly #commands: Commands
   readonly #acknowledge: (device: string, event: DeviceEvent) => void
   #arrived: Arrived[] = []
 
-  constructor(parts: { devices: Devices; acknowledge: (device: string, event: DeviceEvent) => void }) {
+  constructor(parts: {
+    devices: Devices
+    commands: Commands
+    acknowledge: (device: string, event: DeviceEvent) => void
+  }) {
     this.#devices = parts.devices
+    this.#commands = parts.commands
     this.#acknowledge = parts.acknowledge
   }
 
@@ -35,12 +43,34 @@ export class EventIntake {
     if (arrived.length === 0) return
     try {
       this.#devices.keepEvents(
-        arrived.map(({ device, event: { sid, seq, ...body } }) => ({ device, sid, seq, body })),
+        arrived.map(({ device, event: { sid, seq, ...body } }) => {
+          return { device, sid, seq, body: this.#finishCommand(device, body) }
+        }),
       )
     } catch (error) {
       LOG.error('registry.events_not_kept', { events: arrived.length, reason: messageOf(error) })
       return
     }
     for (const { device, event } of arrived) this.#acknowledge(device, event)
+  }
+
+  /** The result of a command stands with the command; as an event it would only take the place of others. */
+  #finishCommand(device: string, body: object): object {
+    const parsed = CommandOutcome.safeParse(body)
+    if (!parsed.success) return body
+    const { result, ...outcome } = parsed.data
+    const bytes = Buffer.byteLength(JSON.stringify(result ?? null))
+    if (bytes <= RESULT_BYTES_MAX) this.#commands.finish(device, parsed.data)
+    else {
+      const reason = `the result has ${bytes} bytes, at most ${RESULT_BYTES_MAX}`
+      this.#commands.finish(device, {
+        ...outcome,
+        state: 'failed',
+        code: 'body_too_large',
+        reason,
+        result: null,
+      })
+    }
+    return outcome
   }
 }

@@ -3,6 +3,7 @@ import type { Clock } from '../kit/clock.ts'
 import { EdgeError, messageOf } from '../kit/errors.ts'
 import { logger } from '../kit/log.ts'
 import type { Random } from '../kit/random.ts'
+import type { Command } from '../link/commands.ts'
 import { encodeFrame, type Frame } from '../link/frame.ts'
 import {
   DeviceEvent,
@@ -18,6 +19,8 @@ import { AnswerDesk } from './answer-desk.ts'
 import type { AnswerSources } from './answers.ts'
 import type { Assignments, Issued } from './assignments.ts'
 import type { BrokerLine } from './broker.ts'
+import { CommandSender } from './command-sender.ts'
+import type { Commands } from './commands.ts'
 import type { Devices } from './devices.ts'
 import { EventIntake } from './event-intake.ts'
 
@@ -32,6 +35,7 @@ export interface ServiceParts extends Omit<AnswerSources, 'sync' | 'readAssignme
   readonly topics: Topics
   readonly devices: Devices
   readonly assignments: Assignments
+  readonly commands: Commands
 }
 
 /** The registry's side of the line: hears what devices say, answers what they ask, tells them what they should run. */
@@ -41,6 +45,7 @@ export class MqttService {
   readonly #parts: ServiceParts
   readonly #desk: AnswerDesk
   readonly #seen = new Set<string>()
+  readonly #commands: CommandSender
   readonly #events: EventIntake
   readonly #stop = new AbortController()
   #line: BrokerLine | undefined
@@ -50,7 +55,12 @@ export class MqttService {
     this.sid = parts.random.bytes(8).toHex()
     this.#events = new EventIntake({
       devices: parts.devices,
+      commands: parts.commands,
       acknowledge: (device, event) => this.#acknowledge(device, event),
+    })
+    this.#commands = new CommandSender({
+      commands: parts.commands,
+      publish: (device, command) => this.#publishCommand(device, command),
     })
     this.#desk = new AnswerDesk({
       sources: {
@@ -66,6 +76,7 @@ export class MqttService {
   start(line: BrokerLine): void {
     this.#line = line
     void this.#noteSeen()
+    void this.#commands.run({ clock: this.#parts.clock, stop: this.#stop.signal })
   }
 
   async stop(): Promise<void> {
@@ -86,6 +97,11 @@ export class MqttService {
   async announceMetadata(): Promise<void> {
     const payload = await this.#parts.readMetadata('timestamp.json')
     if (payload !== undefined) await this.#publish(this.#parts.topics.registryMeta, payload, { retain: true })
+  }
+
+  /** What was asked of devices that are there goes out at once. */
+  sendCommands(): void {
+    this.#commands.sendDue()
   }
 
   /** Only a pointer: what is wanted is fetched, and believed for its signature. */
@@ -139,12 +155,17 @@ export class MqttService {
   #sync(device: string, rev: number): Synced {
     const { assignments, clock } = this.#parts
     const issued = assignments.catchUp(device, rev)
+    this.#commands.greet(device)
     const desired = issued === undefined ? null : { rev: issued.rev, sha256: issued.sha256 }
     return { sid: this.sid, desired, time_ms: clock.now() }
   }
 
   async #send(device: string, frame: Frame): Promise<void> {
     await this.#publish(this.#parts.topics.down(device, 'rsp'), encodeFrame(frame), { qos: 0 })
+  }
+
+  async #publishCommand(device: string, command: Command): Promise<void> {
+    await this.#publish(this.#parts.topics.down(device, 'cmd'), encodeMessage(command), {})
   }
 
   async #sayState(online: boolean): Promise<void> {

@@ -8,6 +8,7 @@ import { DEFAULT_EXPIRY, TufRepository } from '../trust/repository.ts'
 import { ApiKeys } from './api-keys.ts'
 import { Assignments } from './assignments.ts'
 import { Audit } from './audit.ts'
+import { Commands } from './commands.ts'
 import { Devices } from './devices.ts'
 import { Director } from './director.ts'
 import { Enrolment } from './enrolment.ts'
@@ -18,6 +19,7 @@ import { Packs } from './packs.ts'
 import { Published } from './published.ts'
 import { migrate } from './schema.ts'
 import { Sessions } from './session.ts'
+import { Uploads } from './uploads.ts'
 
 export interface RegistrySources {
   /** Packs, objects, metadata and the registry's own keys are below it. */
@@ -40,6 +42,8 @@ export interface Registry {
   readonly published: Published
   readonly director: Director
   readonly assignments: Assignments
+  readonly commands: Commands
+  readonly uploads: Uploads
   /** Told by the others of each change. */
   readonly live: LiveFeed
 }
@@ -56,7 +60,7 @@ export async function openRegistry(sources: RegistrySources): Promise<Registry> 
   return {
     keys: new ApiKeys(sources),
     sessions: new Sessions(sources),
-    audit: openAudit(sources, live),
+    audit: new Audit({ ...sources, live }),
     devices,
     enrolment: new Enrolment({ ...sources, devices }),
     packs,
@@ -70,14 +74,10 @@ export async function openRegistry(sources: RegistrySources): Promise<Registry> 
       sign: (payload) => director.signAssignment(payload),
       live,
     }),
+    commands: new Commands({ ...sources, live }),
+    uploads: await Uploads.open(join(folder, 'uploads'), sources),
     live,
   }
-}
-
-function openAudit(sources: RegistrySources, live: LiveFeed): Audit {
-  const audit = new Audit(sources)
-  audit.onNoted = (number) => live.publish({ kind: 'audit', id: String(number) })
-  return audit
 }
 
 function openRepository(

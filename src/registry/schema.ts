@@ -108,6 +108,25 @@ const STEPS: readonly string[] = [
   CREATE INDEX session_key ON session (key_id, created);
   `,
   ROLLOUT_TABLES,
+  `
+  CREATE TABLE command (
+    number INTEGER PRIMARY KEY AUTOINCREMENT,
+    id TEXT NOT NULL UNIQUE,
+    device TEXT NOT NULL,
+    body TEXT NOT NULL,
+    created INTEGER NOT NULL,
+    expires INTEGER NOT NULL,
+    -- queued, sent, done, failed, expired
+    state TEXT NOT NULL,
+    sent INTEGER,
+    ended INTEGER,
+    code TEXT NOT NULL,
+    reason TEXT NOT NULL,
+    result TEXT NOT NULL
+  ) STRICT;
+  CREATE INDEX command_device ON command (device, number);
+  CREATE INDEX command_open ON command (expires) WHERE state IN ('queued', 'sent');
+  `,
 ]
 
 /** As far as this module needs one. */

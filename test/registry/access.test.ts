@@ -41,6 +41,12 @@ const ACCESS: readonly [route: string, path: string, allowed: string][] = [
   ['POST /console/login', '/console/login', 'anyone device admin publisher operator viewer'],
   ['GET /console/session', '/console/session', 'admin publisher operator viewer'],
   ['POST /console/logout', '/console/logout', 'admin publisher operator viewer'],
+  ['POST /v1/devices/:device/commands', '/v1/devices/cam-99/commands', 'admin operator'],
+  ['GET /v1/devices/:device/commands', '/v1/devices/cam-99/commands', 'admin publisher operator viewer'],
+  ['GET /v1/commands/:id', '/v1/commands/0123', 'admin publisher operator viewer'],
+  // A device finds its own commands only.
+  ['PUT /v1/uploads/:id', '/v1/uploads/0123', 'device'],
+  ['GET /v1/uploads/:id', '/v1/uploads/0123', 'admin operator'],
 ]
 
 test('every route is in the table', () => {

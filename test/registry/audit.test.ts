@@ -145,7 +145,7 @@ describe('reading', () => {
 })
 
 test('the oldest entries go', () => {
-  const sources = { database: stage.database, clock: stage.clock, entriesMax: 3 }
+  const sources = { database: stage.database, clock: stage.clock, live: stage.registry.live, entriesMax: 3 }
   const audit = new Audit(sources)
   const change = { method: 'PUT', path: '/', subject: 'bound', detail: null, address: '' }
   const numbers = Array.from({ length: 5 }, () =>

@@ -60,6 +60,7 @@ export async function stageRegistry(): Promise<RegistryStage> {
     mqttUrl: () => 'mqtt://registry.example:1883',
     readMetadata: (name) => registry.repository.read(name),
     onMetadata: () => undefined,
+    onCommand: () => undefined,
     onIssued: (all) => void issued.push(...all),
     addressOf: (request) => request.headers.get('x-test-address') ?? '192.0.2.1',
   }

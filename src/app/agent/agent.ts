@@ -15,13 +15,16 @@ import { MetadataFolder } from '../../trust/metadata-files.ts'
 import { type RefusalReason, TrustRefusal } from '../../trust/refusal.ts'
 import { BUILD } from '../build-info.ts'
 import { Assignments } from './assignments.ts'
+import { CommandBook } from './command-book.ts'
 import type { Control } from './control-socket.ts'
+import { DeviceCommands } from './device-commands.ts'
 import { type Disk, sweepDisk } from './disk.ts'
 import type { Enrolment } from './enrolment.ts'
 import type { DeviceFolders } from './folders.ts'
 import { host } from './hardware.ts'
 import { keptManifests } from './kept-manifests.ts'
 import type { OpenLink } from './open-link.ts'
+import { createOperations } from './operations.ts'
 import { createProbePort } from './probe-port.ts'
 import type { ServeClient } from './serve-client.ts'
 import { readStatus, type Status } from './status.ts'
@@ -96,6 +99,8 @@ export class Agent implements Control {
       everyMs: parts.config.registry.poll_seconds * 1000,
     })
     line.describe = () => this.#described
+    const commands = this.#createCommands()
+    line.link.onCommand((arrived) => commands.take(arrived))
     disk.events.onPut = () => this.#changed.abort()
   }
 
@@ -145,6 +150,22 @@ export class Agent implements Control {
       throw new EdgeError('input_invalid', `Cannot retry "${model}": nothing is held against it`)
     }
     this.#updates.wake()
+  }
+
+  #createCommands(): DeviceCommands {
+    const { disk, line, clock, stop } = this.#parts
+    return new DeviceCommands({
+      book: new CommandBook({ database: disk.database, clock, report: (event) => line.link.report(event) }),
+      operations: createOperations({
+        ...this.#parts,
+        status: () => this.status(),
+        reportState: async () => {
+          this.#described = await this.status()
+          await line.link.reportState()
+        },
+      }),
+      stop,
+    })
   }
 
   #createTrust(): TrustClient {

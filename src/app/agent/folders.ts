@@ -15,6 +15,12 @@ export interface DeviceFolders {
   readonly inhibitFile: string
   /** What somebody has brought, for want of a line. */
   readonly siteBundle: string
+  /** The last lines that the processes have logged. */
+  readonly logs: string
+}
+
+export function logFolderOf(state: string): string {
+  return join(state, 'logs')
 }
 
 export function deviceFolders(state: string, config: Config): DeviceFolders {
@@ -28,6 +34,7 @@ export function deviceFolders(state: string, config: Config): DeviceFolders {
     serveSocket: config.http.unix_socket ?? join(state, 'serve.sock'),
     agentSocket: join(state, 'agent.sock'),
     siteBundle: join(state, 'site.bundle'),
+    logs: logFolderOf(state),
     inhibitFile: config.registry.inhibit_file ?? join(state, 'inhibit'),
   }
 }

@@ -41,6 +41,25 @@ export class ServeClient implements ServePort {
     )
   }
 
+  /** Every model that should be served is. */
+  async isReady(signal: AbortSignal): Promise<boolean> {
+    return await this.#send('GET', '/v2/health/ready', signal).then(
+      ({ ok }) => ok,
+      () => false,
+    )
+  }
+
+  /** What it answers, as text or JSON; at once or not at all. */
+  async ask(method: string, path: string, signal: AbortSignal): Promise<unknown> {
+    const answer = await this.#send(
+      method,
+      path,
+      AbortSignal.any([signal, AbortSignal.timeout(METRICS_MS_MAX)]),
+    )
+    const isJson = answer.headers.get('content-type')?.includes('json') === true
+    return isJson ? await answer.json() : await answer.text()
+  }
+
   /** What serve says no to is the version's fault; that it is not there for a while is not. */
   async load(name: string, version: string, signal: AbortSignal): Promise<void> {
     const path = `/v2/repository/models/${encodeURIComponent(name)}/load`
