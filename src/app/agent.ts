@@ -1,4 +1,5 @@
 import { mkdir } from 'node:fs/promises'
+import { setPriority } from 'node:os'
 import { join } from 'node:path'
 import { loadConfig } from '../config/config.ts'
 import { readEnvironment } from '../config/environment.ts'
@@ -23,12 +24,15 @@ export interface AgentOptions {
   readonly builtIn: string | undefined
 }
 
+const NICE = 10
+
 /** The control plane: keeps the models in step with what the registry assigns, until it is told to stop. */
 export async function runAgent(options: AgentOptions): Promise<void> {
   const environment = readEnvironment()
   const config = await loadConfig(options.config ?? environment.config)
   setLogLevel(config.log_level)
   const log = logger('ota')
+  giveWay()
   const stopping = new AbortController()
   void waitForStop(environment).then((reason) => stopping.abort(reason))
   const folders = deviceFolders(options.state ?? environment.state, config)
@@ -74,6 +78,15 @@ export async function runAgent(options: AgentOptions): Promise<void> {
     disk.database.close()
   }
   log.info('ota.agent_stopped')
+}
+
+/** What is served goes first, whatever is brought, hashed or unpacked here. */
+function giveWay(): void {
+  try {
+    setPriority(NICE)
+  } catch (error) {
+    logger('ota').warn('ota.priority_kept', { reason: messageOf(error) })
+  }
 }
 
 /** Where the agent's own files are. */

@@ -46,6 +46,14 @@ export class Bench {
     return this.#serving?.url ?? ''
   }
 
+  get servePid(): number {
+    return this.#serving?.pid ?? 0
+  }
+
+  get agentPid(): number {
+    return this.#agent?.pid ?? 0
+  }
+
   get hasAgentEnded(): boolean {
     return this.#agent !== undefined && (this.#agent.exitCode !== null || this.#agent.signalCode !== null)
   }

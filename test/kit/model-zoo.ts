@@ -296,6 +296,25 @@ export function externalData(file: string): Uint8Array<ArrayBuffer> {
   })
 }
 
+/** OUTPUT0 is what stands at the places in INPUT0 of a table of so many floats, which is a file beside the model. */
+export function externalTable(file: string, length: number): Uint8Array<ArrayBuffer> {
+  return encodeModel({
+    name: 'external_table',
+    nodes: [node('Gather', ['table', 'INPUT0'], ['OUTPUT0'])],
+    inputs: [tensor('INPUT0', 'INT64', ['n'])],
+    outputs: [tensor('OUTPUT0', 'FLOAT', ['n'])],
+    initializers: [
+      {
+        name: 'table',
+        dataType: ELEMENT_TYPES.FLOAT,
+        dims: [length],
+        dataLocation: onnx.TensorProto.DataLocation.EXTERNAL,
+        externalData: [{ key: 'location', value: file }],
+      },
+    ],
+  })
+}
+
 /** OUTPUT0 is INPUT0, one number, and the weights, so many of them: four bytes each, in the file and of the answer. */
 export function heavy(weights: number): Uint8Array<ArrayBuffer> {
   const rawData = new Uint8Array(new Float32Array(weights).fill(1).buffer)

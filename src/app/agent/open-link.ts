@@ -1,6 +1,7 @@
 import type { Config } from '../../config/config.ts'
 import type { Clock } from '../../kit/clock.ts'
 import { EdgeError } from '../../kit/errors.ts'
+import { giveBack } from '../../kit/give-back.ts'
 import { systemRandom } from '../../kit/random.ts'
 import { Link } from '../../link/link.ts'
 import { decodeChunk, type StoredChunk } from '../../store/chunks/stored-chunk.ts'
@@ -36,7 +37,9 @@ export async function openLink(parts: {
 /** What does not unpack is given as it came: its hash says that it is wrong, and that counts against who gave it. */
 function unpack(stored: StoredChunk, length: number): Uint8Array {
   try {
-    return decodeChunk(stored, length)
+    const plain = decodeChunk(stored, length)
+    if (plain !== stored.bytes) giveBack(stored.bytes)
+    return plain
   } catch (error) {
     if (!(error instanceof EdgeError)) throw error
     return stored.bytes

@@ -14,6 +14,7 @@ import type { Seeds } from '../../store/seeds.ts'
 import { neededBytes, type Space } from '../../store/space.ts'
 import { closeAll, type FetchObject, type Staging } from '../../store/staging.ts'
 import { placeOf, type Versions } from '../../store/versions.ts'
+import { frugal } from './frugal-source.ts'
 
 /** In the place of a manifest's hash: of a model that came with the device, and that nobody has signed. */
 const BUILT_IN = 'built-in'
@@ -87,7 +88,7 @@ export class VersionsOnDisk implements StorePort {
       for (const assembly of assemblies) {
         await this.#parts.seeds.fill(assembly, signal)
         tell()
-        await download({ assembly, sources: [this.#parts.source], signal, progress: tell })
+        await download({ assembly, sources: [frugal(this.#parts.source)], signal, progress: tell })
       }
     } finally {
       await closeAll(assemblies)

@@ -1,5 +1,6 @@
 import { constants, zstdCompressSync, zstdDecompressSync } from 'node:zlib'
 import { EdgeError, messageOf } from '../../kit/errors.ts'
+import { giveBack } from '../../kit/give-back.ts'
 import { joinPlanes, splitPlanes } from './byte-planes.ts'
 import { CHUNK_BYTES_MAX } from './limits.ts'
 
@@ -67,7 +68,9 @@ function decompress(bytes: Uint8Array, length: number): Uint8Array {
       maxOutputLength: length,
       params: { [constants.ZSTD_d_windowLogMax]: WINDOW_LOG_MAX },
     })
-    return joinPlanes(joined, planes)
+    const plain = joinPlanes(joined, planes)
+    if (plain !== joined) giveBack(joined)
+    return plain
   } catch (cause) {
     throw refusal(`it does not unpack to ${length} bytes: ${messageOf(cause)}`, cause)
   }
