@@ -182,7 +182,8 @@ async function start(
   args: readonly string[],
   ready: RegExp,
 ): Promise<{ child: Bun.Subprocess; match: string }> {
-  const child = Bun.spawn([BINARY, ...args], { stdin: 'ignore', stdout: 'pipe', stderr: 'inherit' })
+  const env = { ...process.env, LIMPET_CALL: 'at_once' }
+  const child = Bun.spawn([BINARY, ...args], { env, stdin: 'ignore', stdout: 'pipe', stderr: 'inherit' })
   children.push(child)
   const { promise, resolve, reject } = Promise.withResolvers<string>()
   const timer = setTimeout(

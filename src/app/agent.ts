@@ -1,15 +1,17 @@
 import { mkdir } from 'node:fs/promises'
-import { setPriority } from 'node:os'
+import { setPriority, uptime } from 'node:os'
 import { join } from 'node:path'
 import { loadConfig } from '../config/config.ts'
 import { readEnvironment } from '../config/environment.ts'
 import { systemClock } from '../kit/clock.ts'
 import { EdgeError, messageOf } from '../kit/errors.ts'
 import { logger, setLogLevel } from '../kit/log.ts'
+import { systemRandom } from '../kit/random.ts'
 import { Agent } from './agent/agent.ts'
 import { listenControl } from './agent/control-socket.ts'
 import { openDisk } from './agent/disk.ts'
 import { readEnrolment } from './agent/enrolment.ts'
+import { firstContactMs } from './agent/first-contact.ts'
 import { deviceFolders } from './agent/folders.ts'
 import { openLink } from './agent/open-link.ts'
 import { ServeClient } from './agent/serve-client.ts'
@@ -64,6 +66,11 @@ export async function runAgent(options: AgentOptions): Promise<void> {
     line,
     serve,
     clock: systemClock,
+    firstContactMs: firstContactMs({
+      upSeconds: uptime(),
+      secondsMax: environment.callsAtOnce ? 0 : config.registry.first_contact_seconds_max,
+      random: systemRandom,
+    }),
     stop: stopping.signal,
   })
   const control = await listenControl(folders.agentSocket, agent)

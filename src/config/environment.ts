@@ -9,6 +9,8 @@ export interface Environment {
   readonly config: string | undefined
   /** Set by `limpet up` for its children: standard input is a line to the parent, and its end means: stop. */
   readonly isSupervised: boolean
+  /** The registry is called at once, also right after the machine has started: for a first look, and for tests. */
+  readonly callsAtOnce: boolean
   /** For tests: at which of its durable writes the process kills itself, counted from 1. */
   readonly crashAt: number | undefined
 }
@@ -23,6 +25,7 @@ export function readEnvironment(): Environment {
       variables['LIMPET_STATE'] ?? variables['STATE_DIRECTORY'] ?? defaultState(variables['XDG_STATE_HOME']),
     config: variables['LIMPET_CONFIG'],
     isSupervised: variables[SUPERVISED] === '1',
+    callsAtOnce: variables['LIMPET_CALL'] === 'at_once',
     crashAt: readCount('LIMPET_CRASH_AT', variables['LIMPET_CRASH_AT']),
   }
 }

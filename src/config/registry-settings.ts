@@ -34,11 +34,13 @@ export const RegistrySettings = z.strictObject({
   heartbeat_seconds: z.int().min(5).max(3600).default(30),
   /** Without a word from the registry it is asked this often what to run. */
   poll_seconds: z.int().min(5).max(86_400).default(300),
+  /** After the machine has started it calls the registry within so long, at random: a site comes back from a power cut as one. */
+  first_contact_seconds_max: z.int().min(0).max(3600).default(30),
   /** A transfer without a new chunk for so long is given up, and begun again later. */
   idle_seconds_max: z.int().min(5).max(86_400).default(300),
   /** What downloads may take of the line; without it all there is. */
   bytes_per_second_max: BytesPerSecond.optional(),
-  /** Parts of the day, local time, with another limit; 0 takes all there is. */
+  /** Parts of the day, in UTC as maintenance windows are, with another limit; 0 takes all there is. */
   bandwidth_hours: z
     .array(
       z.strictObject({

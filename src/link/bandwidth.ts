@@ -1,6 +1,6 @@
 /** A part of the day with a limit of its own; one that ends before it begins goes past midnight. */
 interface BandwidthHours {
-  /** Minutes after midnight, local time. */
+  /** Minutes after midnight, UTC. */
   readonly fromMinute: number
   readonly toMinute: number
   readonly bytesPerSecond: number | undefined
@@ -14,7 +14,7 @@ export interface BandwidthTable {
 
 /** The limit at that time: the first hours that it falls into decide. */
 export function bandwidthAt(table: BandwidthTable, now: Date): number | undefined {
-  const minute = now.getHours() * 60 + now.getMinutes()
+  const minute = now.getUTCHours() * 60 + now.getUTCMinutes()
   const hours = table.hours.find(({ fromMinute, toMinute }) =>
     fromMinute <= toMinute
       ? fromMinute <= minute && minute < toMinute

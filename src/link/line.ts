@@ -180,7 +180,7 @@ export type OpenLine = Pick<Line, 'isOpen' | 'limits' | 'ended' | 'publish'>
 /** Resolves once the broker has said yes. */
 export function openLine(options: LineOptions, signal: AbortSignal): Promise<Line> {
   signal.throwIfAborted()
-  const client = connect(options.url, clientOptions(options))
+  const client = connect({ ...brokerAt(options.url), ...clientOptions(options) })
   const watch = new EndWatch(client)
   return new Promise<Line>((resolve, reject) => {
     const giveUp = () => client.end(true)
@@ -191,6 +191,21 @@ export function openLine(options: LineOptions, signal: AbortSignal): Promise<Lin
       reject(watch.refusal(options, end))
     })
   })
+}
+
+const PORTS: Readonly<Record<string, number>> = { 'mqtt:': 1883, 'mqtts:': 8883 }
+
+/** Taken apart here: the library would do it with a function of Node's that warns on standard error. */
+function brokerAt(text: string): IClientOptions {
+  const { protocol, hostname, port, username, password } = new URL(text)
+  return {
+    protocol: protocol === 'mqtts:' ? 'mqtts' : 'mqtt',
+    // An IPv6 address stands in brackets in a URL, and nowhere else.
+    host: hostname.replace(/^\[(.*)\]$/, '$1'),
+    port: port === '' ? (PORTS[protocol] ?? 1883) : Number(port),
+    ...(username === '' ? {} : { username: decodeURIComponent(username) }),
+    ...(password === '' ? {} : { password: decodeURIComponent(password) }),
+  }
 }
 
 function clientOptions({ tls, version, ...options }: LineOptions): IClientOptions {

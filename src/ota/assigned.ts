@@ -6,10 +6,15 @@ const HOUR_SECONDS = 3600
 const PRIORITY = 50
 
 /** What the director may leave open. */
-const POLICY = { observeSeconds: 900, requestsMin: 200, errorPercentMax: 1, p95PercentMax: 130 } as const
+const POLICY = {
+  observeSeconds: 900,
+  requestsMin: 200,
+  errorPercentMax: 1,
+  p95PercentMax: 130,
+  // One end of the serving process, with a version on trial, is one too many.
+  crashesMax: 0,
+} as const
 
-/** One end of the serving process, with a version on trial, is one too many. */
-const CRASHES_MAX = 0
 /** Golden samples, one by one in a quiet process: of the version before. */
 const PROBE_PERCENT_MAX = 400
 
@@ -36,7 +41,7 @@ export function completeAssigned(signed: AssignedModel, rev: number): Assigned {
       requestsMin: policy.requests_min ?? POLICY.requestsMin,
       errorPercentMax: policy.error_percent_max ?? POLICY.errorPercentMax,
       p95PercentMax: policy.p95_percent_max ?? POLICY.p95PercentMax,
-      crashesMax: CRASHES_MAX,
+      crashesMax: policy.crashes_max ?? POLICY.crashesMax,
       probePercentMax: PROBE_PERCENT_MAX,
       onFailure: policy.on_failure ?? 'revert',
     },

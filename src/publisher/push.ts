@@ -168,17 +168,22 @@ async function describeVariant(
 }
 
 async function upload(prepared: readonly Prepared[], { registry, print }: PushPorts): Promise<void> {
-  const megabytes = (bytes: number) => (bytes / 1e6).toFixed(1)
   const done = await uploadFiles(
     prepared.flatMap(({ files }) => files),
     registry,
     ({ doneBytes, totalBytes }) =>
       print(
-        `uploaded ${megabytes(doneBytes)} of ${megabytes(totalBytes)} MB (${Math.round((100 * doneBytes) / totalBytes)} %)`,
+        `uploaded ${sizeOf(doneBytes)} of ${sizeOf(totalBytes)} (${Math.round((100 * doneBytes) / totalBytes)} %)`,
       ),
   )
   print(
-    `${megabytes(done.chunkBytes)} MB in all, ${megabytes(done.missingBytes)} MB new to the registry, ` +
-      `${megabytes(done.sentBytes)} MB sent`,
+    `${sizeOf(done.chunkBytes)} in all, ${sizeOf(done.missingBytes)} new to the registry, ` +
+      `${sizeOf(done.sentBytes)} sent`,
   )
+}
+
+/** As a person reads it: a small model is no 0.0 MB. */
+export function sizeOf(bytes: number): string {
+  if (bytes < 1000) return `${bytes} bytes`
+  return bytes < 1e6 ? `${(bytes / 1e3).toFixed(1)} kB` : `${(bytes / 1e6).toFixed(1)} MB`
 }

@@ -31,6 +31,7 @@ const Policy = z.object({
     .optional(),
   error_percent_max: Percent.optional(),
   p95_percent_max: Percent.optional(),
+  crashes_max: z.int().min(0).max(1000).optional(),
   on_failure: z.enum(['revert', 'keep']).optional(),
   approval: z.enum(['none', 'operator']).optional(),
 })

@@ -71,7 +71,7 @@ test('a new version that shares all its bytes sends none of them', async () => {
     ...access(),
   )
   expect(push).toMatchObject(good)
-  expect(push.stdout).toContain('0.0 MB new to the registry, 0.0 MB sent')
+  expect(push.stdout).toContain('0 bytes new to the registry, 0 bytes sent')
 })
 
 test('a family that is added on the registry that runs publishes at once', async () => {

@@ -1,7 +1,7 @@
 /** `limpet up`: what it does when the process that serves ends, and when it ends itself. */
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
 import { readFileSync } from 'node:fs'
-import { readdir, readFile, writeFile } from 'node:fs/promises'
+import { copyFile, readdir, readFile, rename, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import {
   BINARY,
@@ -47,8 +47,8 @@ async function childOf(pid: number): Promise<number | undefined> {
   return children[0]
 }
 
-async function startUp(port: number): Promise<{ up: Running; serve: number }> {
-  const command = [BINARY, 'up', '--models', MODELS, '--port', String(port)]
+async function startUp(port: number, binary = BINARY): Promise<{ up: Running; serve: number }> {
+  const command = [binary, 'up', '--models', MODELS, '--port', String(port)]
   const up = await startServing(folder.path, { command })
   running.push(up)
   return { up, serve: await until('a serving child', () => childOf(up.pid)) }
@@ -80,6 +80,19 @@ describe('the process that serves', () => {
     expect(restarts).toEqual([
       expect.objectContaining({ level: 'warn', signal: 'SIGKILL', failures_in_a_row: 1 }),
     ])
+  })
+
+  test('killed while another file lies in the place of the binary: the one that runs starts it again', async () => {
+    const binary = join(folder.path, 'limpet')
+    await copyFile(BINARY, binary)
+    const { up, serve } = await startUp(await freePort(), binary)
+    await writeFile(`${binary}.next`, '#!/bin/false\n', { mode: 0o755 })
+    await rename(`${binary}.next`, binary)
+    process.kill(serve, 'SIGKILL')
+    await until('the end of the first', () => (isAlive(serve) ? undefined : true))
+    expect(await until('an answer from the second', () => askSimple(up.url))).toEqual(Array(16).fill(42))
+    expect(await up.stop()).toBe(0)
+    expect(await Bun.file(join(folder.path, 'stderr.log')).text()).toContain('"app.binary_replaced"')
   })
 
   test.each(['SIGTERM', 'SIGINT'] as const)(

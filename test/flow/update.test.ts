@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from 'bun:test'
 import { readlink } from 'node:fs/promises'
 import { join } from 'node:path'
-import { BINARY, createFolder, type Running, runToEnd } from '../kit/binary.ts'
+import { BINARY, createFolder, type Running, readLog, runToEnd } from '../kit/binary.ts'
 import { type Device, eventually, Fleet, POLICY, startUp, statusOf } from './fleet.ts'
 import { askScale, scaling } from './versions.ts'
 
@@ -161,4 +161,10 @@ test('a token is worth one device, and one that is enrolled stays what it is', a
   })
   expect(other.stderr).toContain('the token is unknown, used or expired')
   expect(other.exitCode).toBe(65)
+})
+
+test('nothing of the platform warns on the standard error of a device', async () => {
+  const log = await readLog(device.home)
+  expect(log).toContain('"ota.transition"')
+  expect(log).not.toContain('Warning')
 })

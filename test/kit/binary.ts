@@ -36,7 +36,12 @@ export async function createFolder(): Promise<{ path: string; remove: () => Prom
 
 /** Nothing of this shell: no PATH with Bun or Node, a home of its own. */
 export function cleanEnvironment(folder: string): Record<string, string> {
-  return { PATH: '/usr/bin:/bin', HOME: folder, LIMPET_STATE: join(folder, 'state') }
+  return {
+    PATH: '/usr/bin:/bin',
+    HOME: folder,
+    LIMPET_STATE: join(folder, 'state'),
+    LIMPET_CALL: 'at_once',
+  }
 }
 
 /** Starts a command that serves, and resolves once it says where. */

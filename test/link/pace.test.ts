@@ -87,7 +87,7 @@ describe('the time of day', () => {
     ['20:00', 1],
   ])('at %s', (time, expected) => {
     const [hour = 0, minute = 0] = time.split(':').map(Number)
-    expect(bandwidthAt(table, new Date(2026, 5, 1, hour, minute))).toBe(expected)
+    expect(bandwidthAt(table, new Date(Date.UTC(2026, 5, 1, hour, minute)))).toBe(expected)
   })
 })
 

@@ -40,6 +40,7 @@ export interface AgentParts {
   readonly line: OpenLink
   readonly serve: ServeClient
   readonly clock: Clock
+  readonly firstContactMs: number
   readonly stop: AbortSignal
 }
 
@@ -113,9 +114,11 @@ export class Agent implements Control {
     await sweepDisk(disk, await this.#store.pointerNames())
     await this.#store.pointAtBuiltIn()
     this.#described = await this.status()
-    const listening = line.link.run(stop)
+    const calling = this.#parts.clock.sleep(this.#parts.firstContactMs, stop)
+    const listening = calling.then(() => line.link.run(stop))
     await checkPointers({ journal: disk.journal, store: this.#store, serve }, stop)
-    await Promise.all([listening, this.#updates.run(), this.#assignments.run(stop), this.#reportChanges()])
+    const looking = calling.then(() => this.#assignments.run(stop))
+    await Promise.all([listening, this.#updates.run(), looking, this.#reportChanges()])
     await this.#bundle.close()
   }
 

@@ -2,7 +2,7 @@ import { giveBack } from '../../kit/give-back.ts'
 import type { ChunkSource } from '../../store/download.ts'
 
 /** So much may have come before the collector is told to look for what it has left behind. */
-const COLLECT_BYTES = 12 * 1024 ** 2
+const COLLECT_BYTES = 8 * 1024 ** 2
 
 /**
  * Keeps a download from growing the process: a chunk is good until the next one is asked for, then its memory goes. What
