@@ -183,7 +183,7 @@ async function upload(prepared: readonly Prepared[], { registry, print }: PushPo
 }
 
 /** As a person reads it: a small model is no 0.0 MB. */
-export function sizeOf(bytes: number): string {
+function sizeOf(bytes: number): string {
   if (bytes < 1000) return `${bytes} bytes`
   return bytes < 1e6 ? `${(bytes / 1e3).toFixed(1)} kB` : `${(bytes / 1e6).toFixed(1)} MB`
 }
