@@ -39,6 +39,7 @@ type Print = (line: string) => void
 const LOG = logger('registry')
 /** Between two looks at what is about to expire. */
 const RESIGN_MS = 3_600_000
+const DAY_SECONDS = 86_400
 
 /** The central side: holds what publishers have signed, says what devices should run, answers them. */
 export async function runRegistry(options: RegistryOptions, print: Print): Promise<void> {
@@ -50,7 +51,17 @@ export async function runRegistry(options: RegistryOptions, print: Print): Promi
   await requireKeys(folder, { devKeys: options.devKeys, print })
 
   const database = await openRegistryDatabase(folder)
-  const registry = await openRegistry({ folder, database, clock: systemClock, random: systemRandom })
+  const registry = await openRegistry({
+    folder,
+    database,
+    clock: systemClock,
+    random: systemRandom,
+    telemetryLimits: {
+      bytesMax: config.telemetry.bytes_max,
+      minuteSeconds: config.telemetry.minutes_days * DAY_SECONDS,
+      coarseSeconds: config.telemetry.ten_minutes_days * DAY_SECONDS,
+    },
+  })
   await registry.published.resign()
   await registry.director.readKey()
   const firstKey = await makeFirstKey(registry.keys, folder)
@@ -167,6 +178,8 @@ function createService(registry: Registry, topics: Topics): MqttService {
     devices,
     assignments,
     commands,
+    liveness: registry.liveness,
+    telemetry: registry.telemetry,
     chunks: new ChunkReader({ objects, packs }),
     readMetadata: (name) => repository.read(name),
     readObject: (sha256) => objects.read(sha256),
@@ -220,6 +233,7 @@ async function listenHttp(
   const { http, enrolment, console: browsers } = config
   const app = createApp({
     ...registry,
+    clock: systemClock,
     enrolLimit: new RateLimit({
       clock: systemClock,
       burst: enrolment.attempts_max,

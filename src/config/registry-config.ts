@@ -58,6 +58,20 @@ const RegistryConfig = z.strictObject({
       attempt_seconds: z.int().min(1).max(86_400).default(10),
     })
     .prefault({}),
+  /** What devices have measured: when it is too much, the oldest fine points go first. */
+  telemetry: z
+    .strictObject({
+      bytes_max: z
+        .int()
+        .min(1024 ** 2)
+        .max(2 ** 50)
+        .default(8 * 1024 ** 3),
+      /** How long points stay as fine as they came. */
+      minutes_days: z.int().min(1).max(3_650).default(7),
+      /** How long those of ten minutes stay. */
+      ten_minutes_days: z.int().min(1).max(3_650).default(90),
+    })
+    .prefault({}),
 })
 
 export type RegistryConfig = Readonly<z.infer<typeof RegistryConfig>>

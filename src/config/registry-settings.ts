@@ -40,6 +40,8 @@ export const RegistrySettings = z.strictObject({
   idle_seconds_max: z.int().min(5).max(86_400).default(300),
   /** What downloads may take of the line; without it all there is. */
   bytes_per_second_max: BytesPerSecond.optional(),
+  /** What events and telemetry may take of the line; without it a quarter of the limit above, or 16 KiB a second. */
+  report_bytes_per_second_max: BytesPerSecond.optional(),
   /** Parts of the day, in UTC as maintenance windows are, with another limit; 0 takes all there is. */
   bandwidth_hours: z
     .array(

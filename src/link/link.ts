@@ -3,11 +3,11 @@ import { EdgeError } from '../kit/errors.ts'
 import { logger } from '../kit/log.ts'
 import type { Random } from '../kit/random.ts'
 import { AnySource } from './any-source.ts'
+import { type Backlog, BacklogSender } from './backlog-sender.ts'
 import { type BandwidthTable, bandwidthAt } from './bandwidth.ts'
 import type { ChunkSource, DecodeChunk } from './chunk-source.ts'
 import { type Arrived, CommandInbox } from './command-inbox.ts'
 import { Command } from './commands.ts'
-import { EventSender } from './event-sender.ts'
 import { Exchange } from './exchange.ts'
 import { type BlobQuestion, fetchBlob } from './fetch-blob.ts'
 import { HttpChunks } from './http-chunks.ts'
@@ -19,8 +19,9 @@ import { MqttChunks } from './mqtt-chunks.ts'
 import type { Outbox } from './outbox.ts'
 import { Presence } from './presence.ts'
 import { Sync } from './sync.ts'
+import type { TelemetryOutbox } from './telemetry-outbox.ts'
 import { TokenBucket } from './token-bucket.ts'
-import { Topics } from './topics.ts'
+import { Topics, type UpKind } from './topics.ts'
 
 const LOG = logger('link')
 
@@ -42,6 +43,8 @@ export interface LinkOptions {
   readonly transports: readonly ('http' | 'mqtt')[]
   /** A transfer without a new chunk for so long is given up. */
   readonly idleSecondsMax: number
+  /** What events and telemetry may take of the line together; without it a quarter of `bandwidth`, or a little. */
+  readonly reportBytesPerSecondMax?: number | undefined
 }
 
 export interface LinkParts {
@@ -52,6 +55,9 @@ export interface LinkParts {
   readonly decode: DecodeChunk
   /** What the device says of itself when it comes, and with `state`. */
   readonly describe: () => object
+  /** What it tells with each heartbeat. */
+  readonly live?: () => object
+  readonly telemetry?: TelemetryOutbox
 }
 
 /** What the topic, the lengths and the properties of a packet take of what the broker allows. */
@@ -67,7 +73,8 @@ export class Link {
   readonly #kept: KeptLine
   readonly #exchange: Exchange
   readonly #http: HttpRegistry | undefined
-  readonly #events: EventSender
+  readonly #events: BacklogSender
+  readonly #telemetry: BacklogSender | undefined
   readonly #presence: Presence
   readonly #sync: Sync
   readonly #commands: CommandInbox
@@ -76,14 +83,19 @@ export class Link {
   #onCommand: (arrived: Arrived) => void = () => undefined
   /** The rev that the device knows; the agent says it. */
   #rev = 0
+  #clockOffsetMs: number | undefined
 
   constructor(parts: LinkParts) {
     this.#parts = parts
     const { options, clock, random } = parts
     this.#topics = new Topics(options.prefix)
-    const common = { ...parts, topics: this.#topics, device: options.device }
+    const common = { live: () => ({}), ...parts, ...options, topics: this.#topics }
     this.#exchange = new Exchange({ ...common, connection: () => this.#presence.connection })
-    this.#events = new EventSender(common)
+    const pace = new TokenBucket({ clock, rate: () => reportRate(options, clock) })
+    const sender = (backlog: Backlog, kind: UpKind) =>
+      new BacklogSender({ backlog, clock, pace, topic: this.#topics.up(options.device, kind) })
+    this.#events = sender(parts.outbox, 'ev')
+    this.#telemetry = parts.telemetry === undefined ? undefined : sender(parts.telemetry, 'tm')
     this.#presence = new Presence(common)
     this.#commands = new CommandInbox({ clock, hand: (arrived) => this.#onCommand(arrived) })
     this.#sync = new Sync({
@@ -92,9 +104,12 @@ export class Link {
       exchange: this.#exchange,
       frameBytes: (line) => this.#frameBytes(line),
       rev: () => this.#rev,
+      onRebirth: (line) => this.#presence.say(line),
       onAnswer: ({ desired, time_ms }, { isNew }) => {
+        this.#clockOffsetMs = clock.now() - time_ms
         this.#commands.know(time_ms)
         if (isNew) this.#events.again()
+        if (isNew) this.#telemetry?.again()
         if (desired !== null) this.#takeDesired(desired)
       },
     })
@@ -148,6 +163,11 @@ export class Link {
 
   get isUp(): boolean {
     return this.#kept.isUp
+  }
+
+  /** How far this clock is ahead of the registry's, give or take the way of one message. */
+  get clockOffsetMs(): number | undefined {
+    return this.#clockOffsetMs
   }
 
   onDesired(call: (desired: Desired) => void): void {
@@ -275,6 +295,7 @@ export class Link {
     await Promise.all([
       this.#sync.run(line, left.signal),
       this.#events.run(line, left.signal),
+      this.#telemetry?.run(line, left.signal),
       this.#beat(line, left.signal),
     ])
   }
@@ -296,7 +317,9 @@ export class Link {
 
   #takeAnswer(payload: Uint8Array): void {
     const ack = this.#exchange.take(payload)
-    if (ack !== undefined) this.#events.acknowledge(Buffer.from(ack.bytes).toString(), ack.item)
+    if (ack === undefined) return
+    const sid = Buffer.from(ack.bytes).toString()
+    for (const sender of [this.#events, this.#telemetry]) sender?.acknowledge(sid, ack.item)
   }
 
   #takeDesired(desired: Desired): void {
@@ -313,3 +336,13 @@ export class Link {
 }
 
 const NEVER = new AbortController().signal
+
+/** What reports may take where nothing is said of the line. */
+const REPORT_BYTES_PER_SECOND = 16 * 1024
+const REPORT_SHARE = 0.25
+
+function reportRate({ reportBytesPerSecondMax, bandwidth }: LinkOptions, clock: Clock): number {
+  if (reportBytesPerSecondMax !== undefined) return reportBytesPerSecondMax
+  const line = bandwidthAt(bandwidth, new Date(clock.now()))
+  return line === undefined ? REPORT_BYTES_PER_SECOND : line * REPORT_SHARE
+}

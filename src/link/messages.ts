@@ -1,9 +1,10 @@
 import { prettifyError, z } from 'zod'
 import { EdgeError, messageOf } from '../kit/errors.ts'
+import { Batch } from './telemetry-batch.ts'
 
 /**
  * What travels as JSON. Small on purpose, and nothing in it is trusted: a message only says "go and look". Integers and
- * strings alone, so that it may be signed and compared as it is.
+ * strings alone, so that it may be signed and compared as it is; measured values are the exception.
  */
 
 const UINT32_MAX = 2 ** 32 - 1
@@ -80,6 +81,8 @@ export const RegistryState = z.object({
   ts: Counter,
   sid: Sid,
   pv: z.array(z.int()).max(16),
+  /** How many devices hear this: they do not all come at once. */
+  devices: Counter.default(0),
 })
 export type RegistryState = z.infer<typeof RegistryState>
 
@@ -91,8 +94,41 @@ export type DeviceState = z.infer<typeof DeviceState>
 export const DeviceEvent = z.looseObject({ sid: Sid, seq: Uint32 })
 export type DeviceEvent = z.infer<typeof DeviceEvent>
 
-export const Heartbeat = z.looseObject({ sid: Sid, seq: Counter })
+/** Of one message. */
+export const EVENTS_MAX = 256
+
+/** Several of them in their order: a round trip for each would hold up whoever comes back after long. */
+export const DeviceEvents = z.object({
+  sid: Sid,
+  events: z
+    .array(z.looseObject({ seq: Uint32 }))
+    .min(1)
+    .max(EVENTS_MAX),
+})
+export type DeviceEvents = z.infer<typeof DeviceEvents>
+
+/** A sign of life with a few values of the moment; the registry shows them, and keeps none. */
+export const Heartbeat = z.looseObject({
+  sid: Sid,
+  seq: Counter,
+  /** By the device's clock. */
+  time: Counter.optional(),
+  /** How often one comes: three missing ones, and the device counts as gone. */
+  every_seconds: z.int().min(1).max(3600).optional(),
+})
 export type Heartbeat = z.infer<typeof Heartbeat>
+
+const BATCHES_MAX = 64
+
+/** What was measured, in the order of its numbers; acknowledged like events, by the last of them. */
+export const Telemetry = z.object({
+  sid: Sid,
+  batches: z
+    .array(z.object({ seq: Uint32, hist: z.boolean().default(false), ...Batch.shape }))
+    .min(1)
+    .max(BATCHES_MAX),
+})
+export type Telemetry = z.infer<typeof Telemetry>
 
 export function encodeMessage(message: object): Uint8Array<ArrayBuffer> {
   return new TextEncoder().encode(JSON.stringify(message))

@@ -3,7 +3,8 @@ import type { Clock } from '../kit/clock.ts'
 import { type Database, transact } from '../kit/database.ts'
 import { logger } from '../kit/log.ts'
 import type { Random } from '../kit/random.ts'
-import type { DeviceEvent } from './messages.ts'
+import type { Backlog } from './backlog-sender.ts'
+import { type DeviceEvent, EVENTS_MAX, encodeMessage } from './messages.ts'
 
 const LOG = logger('link')
 const BYTES_MAX = 64 * 1024 ** 2
@@ -12,7 +13,7 @@ const BYTES_MAX = 64 * 1024 ** 2
  * What the registry has to hear, in order, until it says that it has. `put` is called within the transaction that makes
  * it true: either both are on disk or neither.
  */
-export class Outbox {
+export class Outbox implements Backlog {
   /** Of this outbox, for good: with `seq` it names an event. */
   readonly sid: string
   readonly #database: Database
@@ -97,9 +98,28 @@ export class Outbox {
       .map((row) => ({ ...(JSON.parse(row.body) as object), sid: this.sid, seq: row.seq }))
   }
 
-  /** The registry has it. */
+  /** What waits, as it is on disk. */
+  get bytes(): number {
+    return this.#measure()
+  }
+
+  next(bytesMax: number): { payload: Uint8Array; last: number } | undefined {
+    const events = this.after(0, EVENTS_MAX).map(({ sid: _, ...event }) => event)
+    let bytes = 0
+    const fitting = events.findIndex((event) => {
+      bytes += JSON.stringify(event).length
+      return bytes > bytesMax
+    })
+    // At least one: what never fits would hold up all that comes after it.
+    const sent = fitting === -1 ? events : events.slice(0, Math.max(1, fitting))
+    const last = sent.at(-1)?.seq
+    if (last === undefined) return undefined
+    return { payload: encodeMessage({ sid: this.sid, events: sent }), last }
+  }
+
+  /** The registry has all up to that one: they are sent in order. */
   remove(seq: number): void {
-    transact(this.#database, () => this.#database.prepare('DELETE FROM outbox WHERE seq = ?').run(seq))
+    transact(this.#database, () => this.#database.prepare('DELETE FROM outbox WHERE seq <= ?').run(seq))
   }
 
   /** Called after each `put`, within its transaction: only to wake somebody. */

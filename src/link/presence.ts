@@ -17,6 +17,8 @@ export class Presence {
   readonly #state: string
   readonly #heartbeat: string
   readonly #describe: () => object
+  readonly #live: () => object
+  readonly #everySeconds: number
   #first = 0
   #states = 0
   #beats = 0
@@ -27,12 +29,17 @@ export class Presence {
     topics: Topics
     device: string
     describe: () => object
+    /** What each heartbeat tells beside that the device is alive: small. */
+    live: () => object
+    heartbeatSeconds: number
   }) {
     this.#outbox = parts.outbox
     this.#clock = parts.clock
     this.#state = parts.topics.up(parts.device, 'state')
     this.#heartbeat = parts.topics.up(parts.device, 'hb')
     this.#describe = parts.describe
+    this.#live = parts.live
+    this.#everySeconds = parts.heartbeatSeconds
   }
 
   /** Rises with each connection, for good. */
@@ -58,7 +65,13 @@ export class Presence {
 
   async beat(line: Line): Promise<void> {
     this.#beats += 1
-    const payload = encodeMessage({ sid: this.#outbox.sid, seq: this.#beats, time: this.#clock.now() })
+    const payload = encodeMessage({
+      ...this.#live(),
+      sid: this.#outbox.sid,
+      seq: this.#beats,
+      time: this.#clock.now(),
+      every_seconds: this.#everySeconds,
+    })
     await line.publish({ topic: this.#heartbeat, payload, qos: 0, retain: false })
   }
 

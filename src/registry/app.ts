@@ -9,6 +9,7 @@ import { admit, recognise } from './caller.ts'
 import { type CommandRouteParts, commandRoutes } from './command-routes.ts'
 import { contentRoutes } from './content-routes.ts'
 import { type DeviceParts, deviceRoutes } from './device-routes.ts'
+import { type HealthRouteParts, healthRoutes } from './health-routes.ts'
 import { keyRoutes } from './key-routes.ts'
 import { type LiveRouteParts, liveRoutes } from './live-routes.ts'
 import { type MetadataParts, metadataRoutes } from './metadata-routes.ts'
@@ -24,7 +25,8 @@ export interface RegistryParts
     AssignmentRouteParts,
     LiveRouteParts,
     SessionRouteParts,
-    CommandRouteParts {
+    CommandRouteParts,
+    HealthRouteParts {
   readonly objects: Objects
   readonly packs: Packs
 }
@@ -41,6 +43,7 @@ export function listRoutes(parts: RegistryParts): Route[] {
     ...assignmentRoutes(parts),
     ...deviceRoutes(parts),
     ...tagRoutes(parts),
+    ...healthRoutes(parts),
     ...keyRoutes(parts),
     ...liveRoutes(parts),
     ...auditRoutes(parts),

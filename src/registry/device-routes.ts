@@ -1,9 +1,11 @@
 import type { Context } from 'hono'
 import { z } from 'zod'
 import { present } from '../kit/assert.ts'
+import type { Alerts } from './alerts.ts'
 import { DEVICE_ID } from './device-id.ts'
 import type { Devices } from './devices.ts'
 import type { Enrolment } from './enrolment.ts'
+import type { Liveness } from './liveness.ts'
 import type { RateLimit } from './rate-limit.ts'
 import { check, readJson } from './request-body.ts'
 import type { Route } from './route.ts'
@@ -39,6 +41,8 @@ export interface DeviceParts {
   readonly devices: Devices
   readonly enrolment: Enrolment
   readonly enrolLimit: RateLimit
+  readonly liveness: Liveness
+  readonly alerts: Alerts
   /** Where devices find the broker. */
   readonly mqttUrl: () => string
   readonly readMetadata: (name: string) => Promise<Uint8Array | undefined>
@@ -60,8 +64,8 @@ export function deviceRoutes(parts: DeviceParts): Route[] {
       },
     ],
     ['anyone', 'POST', '/v1/enrol', (c) => enrol(c, parts)],
-    ['viewer', 'GET', '/v1/devices', (c) => c.json({ devices: devices.list().map(describe) })],
-    ['viewer', 'GET', '/v1/devices/:device', (c) => c.json(describe(devices.get(named(c))))],
+    ['viewer', 'GET', '/v1/devices', (c) => c.json({ devices: describeAll(devices.list(), parts) })],
+    ['viewer', 'GET', '/v1/devices/:device', (c) => c.json(describeAll([devices.get(named(c))], parts)[0])],
     ['viewer', 'GET', '/v1/devices/:device/events', (c) => answerEvents(c, devices)],
   ]
 }
@@ -94,13 +98,24 @@ function answerEvents(c: Context, devices: Devices): Response {
   return c.json({ events: events.map((event) => ({ ...event, received: timeOf(event.received) })) })
 }
 
-function describe({ isOnline, enrolled, seen, ...device }: ReturnType<Devices['get']>): object {
-  return {
-    ...device,
-    online: isOnline,
-    enrolled: timeOf(enrolled),
-    seen: seen === null ? null : timeOf(seen),
-  }
+type Device = ReturnType<Devices['get']>
+
+function describeAll(devices: readonly Device[], { liveness, alerts }: DeviceParts): object[] {
+  const warned = alerts.devicesWarned()
+  return devices.map(({ isOnline, enrolled, seen, ...device }) => {
+    const isAlive = liveness.isAlive({ id: device.id, isOnline, seen })
+    const heartbeat = liveness.last(device.id)
+    return {
+      ...device,
+      online: isAlive,
+      liveness: isAlive ? (warned.has(device.id) ? 'warning' : 'alive') : 'offline',
+      enrolled: timeOf(enrolled),
+      seen: seen === null ? null : timeOf(seen),
+      last_heartbeat:
+        heartbeat === undefined ? null : { ...heartbeat.body, received: timeOf(heartbeat.receivedMs) },
+      clock_offset_ms: heartbeat?.clockOffsetMs ?? null,
+    }
+  })
 }
 
 function timeOf(ms: number): string {

@@ -2,6 +2,7 @@ import type { Clock } from '../kit/clock.ts'
 import { type Database, transact } from '../kit/database.ts'
 import { EdgeError } from '../kit/errors.ts'
 import type { Random } from '../kit/random.ts'
+import type { Alerts } from './alerts.ts'
 import { classOf, keepFacts } from './device-facts.ts'
 import type { LiveFeed } from './live.ts'
 import { mosquittoHash } from './mosquitto.ts'
@@ -43,16 +44,23 @@ export class Devices {
   readonly #clock: Clock
   readonly #random: Random
   readonly #live: LiveFeed
+  readonly #alerts: Alerts
 
-  constructor(parts: { database: Database; clock: Clock; random: Random; live: LiveFeed }) {
+  constructor(parts: { database: Database; clock: Clock; random: Random; live: LiveFeed; alerts: Alerts }) {
     this.#database = parts.database
     this.#clock = parts.clock
     this.#random = parts.random
     this.#live = parts.live
+    this.#alerts = parts.alerts
   }
 
   has(id: string): boolean {
-    return this.#find(id) !== undefined
+    return this.#database.prepare('SELECT 1 FROM device WHERE id = ?').get(id) !== undefined
+  }
+
+  get count(): number {
+    const sql = 'SELECT count(*) AS devices FROM device'
+    return this.#database.prepare<[], { devices: number }>(sql).get()?.devices ?? 0
   }
 
   /** A new credential; one from before is worth nothing from now on. */
@@ -123,6 +131,7 @@ export class Devices {
    * changes nothing; neither does the death of one that has since been made anew.
    */
   keepState(id: string, state: { sid: string; seq: number; online: boolean; body: unknown }): void {
+    const nowMs = this.#clock.now()
     const changes = transact(this.#database, () => {
       const kept = this.#database
         .prepare(
@@ -135,9 +144,12 @@ export class Devices {
           seq: state.seq,
           online: state.online ? 1 : 0,
           body: JSON.stringify(state.body),
-          seen: this.#clock.now(),
+          seen: nowMs,
         })
-      if (kept.changes > 0 && state.online) keepFacts(this.#database, id, state.body)
+      if (kept.changes > 0 && state.online) {
+        keepFacts(this.#database, id, state.body)
+        this.#alerts.settle(id, state.body, nowMs)
+      }
       return kept.changes
     })
     if (changes > 0) this.#live.publish({ kind: 'device', id })
@@ -156,7 +168,8 @@ export class Devices {
     const devices = new Set(events.map((event) => event.device))
     transact(this.#database, () => {
       for (const { device, sid, seq, body } of events) {
-        insert.run(device, sid, seq, this.#clock.now(), JSON.stringify(body))
+        const { changes } = insert.run(device, sid, seq, this.#clock.now(), JSON.stringify(body))
+        if (changes > 0) this.#alerts.take(device, body)
       }
       for (const device of devices) this.#dropOldest(device)
     })

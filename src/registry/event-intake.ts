@@ -51,7 +51,7 @@ export class EventIntake {
       LOG.error('registry.events_not_kept', { events: arrived.length, reason: messageOf(error) })
       return
     }
-    for (const { device, event } of arrived) this.#acknowledge(device, event)
+    for (const { device, event } of lastOfEach(arrived)) this.#acknowledge(device, event)
   }
 
   /** The result of a command stands with the command; as an event it would only take the place of others. */
@@ -73,4 +73,9 @@ export class EventIntake {
     }
     return outcome
   }
+}
+
+/** A device sends its events in order: who has heard of the last has heard of all. */
+function lastOfEach(arrived: readonly Arrived[]): Iterable<Arrived> {
+  return new Map(arrived.map((each) => [`${each.device}/${each.event.sid}`, each])).values()
 }

@@ -6,13 +6,15 @@ import type { Random } from '../kit/random.ts'
 import type { Command } from '../link/commands.ts'
 import { encodeFrame, type Frame } from '../link/frame.ts'
 import {
-  DeviceEvent,
+  type DeviceEvent,
+  DeviceEvents,
   DeviceState,
   decodeMessage,
   encodeMessage,
   Heartbeat,
   Request,
   type Synced,
+  Telemetry,
 } from '../link/messages.ts'
 import type { Topics } from '../link/topics.ts'
 import { AnswerDesk } from './answer-desk.ts'
@@ -23,6 +25,9 @@ import { CommandSender } from './command-sender.ts'
 import type { Commands } from './commands.ts'
 import type { Devices } from './devices.ts'
 import { EventIntake } from './event-intake.ts'
+import type { Liveness } from './liveness.ts'
+import type { TelemetryStore } from './telemetry.ts'
+import { TelemetryIntake } from './telemetry-intake.ts'
 
 const LOG = logger('registry')
 
@@ -36,6 +41,8 @@ export interface ServiceParts extends Omit<AnswerSources, 'sync' | 'readAssignme
   readonly devices: Devices
   readonly assignments: Assignments
   readonly commands: Commands
+  readonly liveness: Liveness
+  readonly telemetry: TelemetryStore
 }
 
 /** The registry's side of the line: hears what devices say, answers what they ask, tells them what they should run. */
@@ -47,6 +54,7 @@ export class MqttService {
   readonly #seen = new Set<string>()
   readonly #commands: CommandSender
   readonly #events: EventIntake
+  readonly #telemetry: TelemetryIntake
   readonly #stop = new AbortController()
   #line: BrokerLine | undefined
 
@@ -61,6 +69,11 @@ export class MqttService {
     this.#commands = new CommandSender({
       commands: parts.commands,
       publish: (device, command) => this.#publishCommand(device, command),
+    })
+    this.#telemetry = new TelemetryIntake({
+      store: parts.telemetry,
+      clock: parts.clock,
+      acknowledge: (device, item) => this.#acknowledge(device, item),
     })
     this.#desk = new AnswerDesk({
       sources: {
@@ -77,6 +90,7 @@ export class MqttService {
     this.#line = line
     void this.#noteSeen()
     void this.#commands.run({ clock: this.#parts.clock, stop: this.#stop.signal })
+    void this.#telemetry.keepTidy()
   }
 
   async stop(): Promise<void> {
@@ -84,11 +98,13 @@ export class MqttService {
     this.#stop.abort()
     this.#desk.close()
     this.#events.flush()
+    this.#telemetry.close()
     this.#flushSeen()
   }
 
   /** Says that the registry is here, and what its metadata is: at the start, and when a broker has come back. */
   async announce(): Promise<void> {
+    this.#parts.liveness.listenAnew()
     await this.#sayState(true)
     await this.announceMetadata()
   }
@@ -123,11 +139,12 @@ export class MqttService {
       if (!this.#parts.devices.has(device)) throw new EdgeError('not_found', 'no such device is enrolled')
       this.#seen.add(device)
       if (kind === 'req') this.#desk.take(device, decodeMessage(Request, payload))
-      else if (kind === 'ev') this.#events.take(device, decodeMessage(DeviceEvent, payload))
+      else if (kind === 'ev') this.#takeEvents(device, decodeMessage(DeviceEvents, payload))
+      else if (kind === 'tm') this.#telemetry.take(device, decodeMessage(Telemetry, payload))
       else if (kind === 'state') {
         const state = decodeMessage(DeviceState, payload)
         this.#parts.devices.keepState(device, { ...state, body: state })
-      } else if (kind === 'hb') decodeMessage(Heartbeat, payload)
+      } else this.#parts.liveness.note(device, decodeMessage(Heartbeat, payload))
     } catch (error) {
       if (error instanceof EdgeError)
         LOG.warn('registry.message_refused', { device, kind, reason: error.message })
@@ -135,7 +152,11 @@ export class MqttService {
     }
   }
 
-  #acknowledge(device: string, { sid, seq }: DeviceEvent): void {
+  #takeEvents(device: string, { sid, events }: DeviceEvents): void {
+    for (const event of events) this.#events.take(device, { ...event, sid })
+  }
+
+  #acknowledge(device: string, { sid, seq }: Pick<DeviceEvent, 'sid' | 'seq'>): void {
     const frame = {
       kind: 'ack',
       isZstd: false,
@@ -169,7 +190,13 @@ export class MqttService {
   }
 
   async #sayState(online: boolean): Promise<void> {
-    const state = { online, ts: this.#parts.clock.now(), sid: this.sid, pv: [1] }
+    const state = {
+      online,
+      ts: this.#parts.clock.now(),
+      sid: this.sid,
+      pv: [1],
+      devices: this.#parts.devices.count,
+    }
     await this.#publish(this.#parts.topics.registryState, encodeMessage(state), { retain: true })
   }
 

@@ -5,6 +5,7 @@ import { writeDurably } from '../kit/durable-file.ts'
 import type { Random } from '../kit/random.ts'
 import { MetadataFolder } from '../trust/metadata-files.ts'
 import { DEFAULT_EXPIRY, TufRepository } from '../trust/repository.ts'
+import { Alerts } from './alerts.ts'
 import { ApiKeys } from './api-keys.ts'
 import { Assignments } from './assignments.ts'
 import { Audit } from './audit.ts'
@@ -13,12 +14,14 @@ import { Devices } from './devices.ts'
 import { Director } from './director.ts'
 import { Enrolment } from './enrolment.ts'
 import { LiveFeed } from './live.ts'
+import { Liveness } from './liveness.ts'
 import { Objects } from './objects.ts'
 import { readKeys } from './online-keys.ts'
 import { Packs } from './packs.ts'
 import { Published } from './published.ts'
 import { migrate } from './schema.ts'
 import { Sessions } from './session.ts'
+import { type TelemetryLimits, TelemetryStore } from './telemetry.ts'
 import { Uploads } from './uploads.ts'
 
 export interface RegistrySources {
@@ -27,6 +30,8 @@ export interface RegistrySources {
   readonly database: Database
   readonly clock: Clock
   readonly random: Random
+  /** Without them, the usual ones. */
+  readonly telemetryLimits?: TelemetryLimits
 }
 
 /** What the registry keeps, opened in the order in which the parts need each other. */
@@ -46,13 +51,17 @@ export interface Registry {
   readonly uploads: Uploads
   /** Told by the others of each change. */
   readonly live: LiveFeed
+  readonly liveness: Liveness
+  readonly alerts: Alerts
+  readonly telemetry: TelemetryStore
 }
 
 export async function openRegistry(sources: RegistrySources): Promise<Registry> {
   const { folder, database, clock } = sources
   transact(database, () => migrate(database))
   const live = new LiveFeed()
-  const devices = new Devices({ ...sources, live })
+  const alerts = new Alerts({ database, live })
+  const devices = new Devices({ ...sources, live, alerts })
   const packs = await Packs.open(join(folder, 'packs'), sources)
   const objects = await Objects.open(join(folder, 'objects'), { packs })
   const repository = openRepository(folder, { clock, objects })
@@ -77,6 +86,13 @@ export async function openRegistry(sources: RegistrySources): Promise<Registry> 
     commands: new Commands({ ...sources, live }),
     uploads: await Uploads.open(join(folder, 'uploads'), sources),
     live,
+    liveness: new Liveness(sources),
+    alerts,
+    telemetry: new TelemetryStore({
+      database,
+      clock,
+      ...(sources.telemetryLimits !== undefined && { limits: sources.telemetryLimits }),
+    }),
   }
 }
 

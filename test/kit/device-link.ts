@@ -7,12 +7,14 @@ import { systemRandom } from '../../src/kit/random.ts'
 import { Link, type LinkOptions } from '../../src/link/link.ts'
 import type { Desired } from '../../src/link/messages.ts'
 import { Outbox } from '../../src/link/outbox.ts'
+import { TelemetryOutbox } from '../../src/link/telemetry-outbox.ts'
 import { DEFAULT_PREFIX } from '../../src/link/topics.ts'
 import { decodeChunk } from '../../src/store/chunks/stored-chunk.ts'
 
 export interface DeviceLink {
   readonly link: Link
   readonly outbox: Outbox
+  readonly telemetry: TelemetryOutbox
   readonly desired: Desired[]
   stop(): Promise<void>
 }
@@ -26,6 +28,7 @@ export function startDevice(
     path: join(folder, `${options.device}.sqlite`),
   })
   const outbox = new Outbox({ database, clock: systemClock, random: systemRandom })
+  const telemetry = new TelemetryOutbox({ database, clock: systemClock, events: outbox })
   const link = new Link({
     options: {
       httpUrl: undefined,
@@ -42,6 +45,8 @@ export function startDevice(
     clock: systemClock,
     random: systemRandom,
     outbox,
+    telemetry,
+    live: () => ({ status: 'ok' }),
     decode: decodeChunk,
     describe: () => ({ limpet: 'test' }),
   })
@@ -52,6 +57,7 @@ export function startDevice(
   return {
     link,
     outbox,
+    telemetry,
     desired,
     stop: async () => {
       stop.abort()

@@ -132,3 +132,48 @@ test('the registry knows who is there, and who is gone', async () => {
   await eventually('it is gone', async () => !(await online('cam-10')).online)
   expect(await online('cam-10')).toMatchObject({ state: { limpet: 'test' } })
 })
+
+test('what was measured is told by the registry, and the outbox is empty then', async () => {
+  const from = 60_000 * Math.floor(Date.now() / 60_000) - 600_000
+  const sent = Array.from({ length: 5 }, (_, index) => [
+    from + index * 60_000,
+    index,
+    index + 1,
+    index + 2,
+    index,
+  ])
+  for (const [timeMs = 0, min = 0, mean = 0, max = 0, last = 0] of sent) {
+    device.telemetry.put({
+      step_seconds: 60,
+      from: timeMs,
+      to: timeMs + 50_000,
+      series: [{ name: 'temperature_celsius', labels: { zone: 'cpu' }, points: [[0, min, mean, max, last]] }],
+    })
+  }
+  await eventually('the outbox is empty', () => device.telemetry.waiting.batches === 0)
+  const answer = await registry.ask('GET', '/v1/devices/cam-07/telemetry?names=temperature_celsius')
+  expect(await answer.json()).toEqual({
+    series: [{ name: 'temperature_celsius', labels: { zone: 'cpu' }, points: sent }],
+  })
+})
+
+test('a heartbeat says that the device is alive, with what it tells', async () => {
+  const { secret } = await enrolDevice(registry, 'cam-11')
+  const other = startDevice(folder.path, {
+    device: 'cam-11',
+    secret,
+    mqttUrl: registry.mqttUrl,
+    heartbeatSeconds: 1,
+  })
+  const told = await eventually('a heartbeat has come', async () => {
+    const answer = await registry.ask('GET', '/v1/devices/cam-11')
+    const seen = (await answer.json()) as { last_heartbeat: { status: string } | null }
+    return seen.last_heartbeat === null ? undefined : seen
+  })
+  expect(told).toMatchObject({ liveness: 'alive', online: true, last_heartbeat: { status: 'ok' } })
+  await other.stop()
+  await eventually('it has said goodbye', async () => {
+    const answer = await registry.ask('GET', '/v1/devices/cam-11')
+    return ((await answer.json()) as { liveness: string }).liveness === 'offline'
+  })
+})

@@ -54,6 +54,7 @@ export async function stageRegistry(): Promise<RegistryStage> {
   const issued: Issued[] = []
   const parts: RegistryParts = {
     ...registry,
+    clock,
     enrolLimit: new RateLimit({ clock, burst: 5, intervalMs: 60_000 }),
     loginLimit: new RateLimit({ clock, burst: 5, intervalMs: 60_000 }),
     sessionSeconds: 3600,

@@ -24,6 +24,7 @@ export async function linkOptions(enrolment: Enrolment, settings: RegistrySettin
       })),
     },
     transports: settings.transports,
+    reportBytesPerSecondMax: settings.report_bytes_per_second_max,
     idleSecondsMax: settings.idle_seconds_max,
   }
 }

@@ -1,0 +1,125 @@
+import { z } from 'zod'
+import type { Database } from '../kit/database.ts'
+import type { LiveFeed } from './live.ts'
+
+/** An alert as a device tells it, among its events. */
+const AlertEvent = z.object({
+  kind: z.literal('alert'),
+  name: z.string().max(64),
+  /** What of the device it is about, like a thermal zone; empty where there is only one. */
+  subject: z.string().max(256).default(''),
+  state: z.enum(['raised', 'cleared']),
+  severity: z.enum(['warning', 'critical']),
+  since: z.int().min(0),
+  time: z.int().min(0),
+  value: z.number(),
+  limit: z.number(),
+  message: z.string().max(1000),
+})
+
+const Report = z.object({
+  alerts: z.array(z.looseObject({ name: z.string(), subject: z.string().default('') })).max(1_000),
+})
+
+export interface Alert {
+  readonly device: string
+  readonly name: string
+  readonly subject: string
+  readonly severity: 'warning' | 'critical'
+  /** Milliseconds since 1970 by the device's clock. */
+  readonly since: number
+  readonly value: number
+  readonly limit: number
+  readonly message: string
+  /** Null while it holds. */
+  readonly cleared: number | null
+}
+
+/** Of one device, those that hold included; those that were cleared first go. */
+const KEPT_MAX = 200
+const LISTED_MAX = 10_000
+
+/** What devices complain of: the last word on each complaint. What was said before is among their events. */
+export class Alerts {
+  readonly #database: Database
+
+  readonly #live: LiveFeed
+
+  constructor({ database, live }: { database: Database; live: LiveFeed }) {
+    this.#database = database
+    this.#live = live
+  }
+
+  /** Within the transaction that keeps the event; what is about something else is let go. */
+  take(device: string, body: unknown): void {
+    const parsed = AlertEvent.safeParse(body)
+    if (!parsed.success) return
+    const { state, time, ...alert } = parsed.data
+    this.#database
+      .prepare(
+        `INSERT INTO alert (device, name, subject, severity, since, value, "limit", message, cleared)
+         VALUES (@device, @name, @subject, @severity, @since, @value, @limit, @message, @cleared)
+         ON CONFLICT (device, name, subject) DO UPDATE SET severity = excluded.severity, since = excluded.since,
+           value = excluded.value, "limit" = excluded."limit", message = excluded.message, cleared = excluded.cleared`,
+      )
+      .run({ ...alert, device, cleared: state === 'cleared' ? time : null })
+    this.#database
+      .prepare(
+        `DELETE FROM alert WHERE rowid IN (
+           SELECT rowid FROM alert WHERE device = ? ORDER BY cleared IS NULL DESC, cleared DESC LIMIT -1 OFFSET ?)`,
+      )
+      .run(device, KEPT_MAX)
+    this.#live.publish({ kind: 'alert', id: device })
+  }
+
+  /**
+   * A device says in each report which alerts hold: one that it does not know any more, because its disk was lost, would
+   * hold for ever. Within the transaction that keeps the report.
+   */
+  settle(device: string, report: unknown, timeMs: number): void {
+    const parsed = Report.safeParse(report)
+    if (!parsed.success) return
+    const held = parsed.data.alerts.map(({ name, subject }) => JSON.stringify([name, subject]))
+    const gone = this.active(device).filter(
+      ({ name, subject }) => !held.includes(JSON.stringify([name, subject])),
+    )
+    const clear = this.#database.prepare(
+      'UPDATE alert SET cleared = ? WHERE device = ? AND name = ? AND subject = ?',
+    )
+    for (const { name, subject } of gone) clear.run(timeMs, device, name, subject)
+    if (gone.length > 0) this.#live.publish({ kind: 'alert', id: device })
+  }
+
+  of(device: string): Alert[] {
+    return this.#database
+      .prepare<[string], Alert>(
+        'SELECT * FROM alert WHERE device = ? ORDER BY cleared IS NULL DESC, coalesce(cleared, since) DESC',
+      )
+      .all(device)
+  }
+
+  active(device?: string): Alert[] {
+    if (device !== undefined) return this.of(device).filter(({ cleared }) => cleared === null)
+    return this.#database
+      .prepare<[number], Alert>(
+        'SELECT * FROM alert WHERE cleared IS NULL ORDER BY severity, since DESC LIMIT ?',
+      )
+      .all(LISTED_MAX)
+  }
+
+  all(): Alert[] {
+    return this.#database
+      .prepare<[number], Alert>(
+        'SELECT * FROM alert ORDER BY cleared IS NULL DESC, coalesce(cleared, since) DESC LIMIT ?',
+      )
+      .all(LISTED_MAX)
+  }
+
+  /** Devices of which at least one alert holds. */
+  devicesWarned(): Set<string> {
+    const rows = this.#database
+      .prepare<[], { device: string }>('SELECT DISTINCT device FROM alert WHERE cleared IS NULL')
+      .all()
+    return new Set(rows.map(({ device }) => device))
+  }
+}
