@@ -109,8 +109,9 @@ export async function runServe(options: ServeOptions, print: (line: string) => v
   stopping.abort()
   await server.stop()
   await tracer.close()
-  codec.stop()
+  // Answers of clients that have gone may still be in the writing: their lanes wait for the codec.
   await lanes.close()
+  codec.stop()
   await backend.stop()
   log.info('app.stopped')
 }

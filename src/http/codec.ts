@@ -64,8 +64,13 @@ export class Codec {
     return this.#order('answer', placed, []) as Promise<EncodedAnswer>
   }
 
+  /** After all lanes are closed: a thread that writes an answer reads outputs that are theirs. What waits is refused. */
   stop(): void {
-    for (const { worker } of this.#threads.splice(0)) worker.terminate()
+    const threads = this.#threads.splice(0)
+    for (const { worker } of threads) worker.terminate()
+    const unfinished = [...threads.flatMap(({ order }) => order ?? []), ...this.#waiting.splice(0)]
+    for (const { work, failed } of unfinished)
+      failed(new EdgeError('stopping', `Cannot finish "${work}": the server is stopping`))
   }
 
   #order(work: WorkName, input: unknown, transfer: readonly ArrayBuffer[]): Promise<unknown> {
