@@ -10,6 +10,7 @@
 import { cp, mkdir, mkdtemp, rename, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { Line } from '../test/fuzz/exchange.ts'
 import { BINARY, MODELS, type Running, startServing } from '../test/kit/binary.ts'
 import { encodeBinary, tensorOf } from '../test/kit/v2.ts'
 import { describeMachine } from './bench-kit.ts'
@@ -26,7 +27,10 @@ const QUIET_MS = 5000 * Math.max(scale, 0.3)
 /** Between two changes, as a person or a rollout would leave some time. */
 const PAUSE_MS = 100
 const CLIENTS = 8
-const IN_FLIGHT_MAX = 512
+/** Requests on their way; those that are due meanwhile wait, and their time runs. */
+const CONNECTIONS = 16
+const WAITING_MAX = 10_000
+const SILENT_MS = 30_000
 
 const folder = await mkdtemp(join(tmpdir(), 'limpet-swap-'))
 const [models, aside] = [join(folder, 'models'), join(folder, 'aside')]
@@ -47,13 +51,22 @@ function fault(what: string): void {
 const request = encodeBinary([
   tensorOf('x', 'FP32', { shape: [1, 3, 48, 192], data: new Float32Array(3 * 48 * 192).fill(0.3) }),
 ])
+const head = Object.entries({ ...request.headers, Host: 'x', 'Content-Length': request.body.length })
+/** As it goes over the wire: a client that costs little leaves the processor to the server. */
+const bytes = Buffer.concat([
+  Buffer.from(
+    `POST /v2/models/changed/infer HTTP/1.1\r\n${head.map(([name, value]) => `${name}: ${value}\r\n`).join('')}\r\n`,
+  ),
+  request.body,
+])
+const spare: Line[] = []
 let server: Running
 /** What must answer whatever is sent from now on; undefined while the versions change. */
 let settled: string | undefined
 
 console.log(describeMachine())
 for (const control of ['explicit', 'poll'] as const) {
-  await Bun.write(join(folder, 'limpet.toml'), `[models]\ncontrol = "${control}"\npoll_seconds = 0.05\n`)
+  await Bun.write(join(folder, 'limpet.toml'), `[models]\ncontrol = "${control}"\npoll_seconds = 0.2\n`)
   const command = [
     BINARY,
     'serve',
@@ -67,11 +80,12 @@ for (const control of ['explicit', 'poll'] as const) {
   server = await startServing(folder, { command })
   settled = '1'
   await soak(control)
+  for (const line of spare.splice(0)) line.drop()
   if ((await server.stop()) !== 0) fault('the server did not end well')
 }
 await rm(folder, { recursive: true })
 if (unsent > 0)
-  console.log(`${unsent} requests were not sent, ${IN_FLIGHT_MAX} were in flight: the machine is not quiet`)
+  console.log(`${unsent} requests were not sent, ${WAITING_MAX} were due: the machine is not quiet`)
 console.log(wrong === 0 ? 'nothing was wrong' : `${wrong} things were wrong`)
 process.exit(wrong === 0 ? 0 : 1)
 
@@ -134,23 +148,26 @@ interface Arrived {
 /** Requests at a steady rate while something is done; a time begins when its request was due. */
 async function arrive(perSecond: number, work: () => Promise<void>): Promise<Arrived> {
   const times: number[] = []
-  const inFlight = new Set<Promise<void>>()
+  const due: number[] = []
+  const asking = new Set<Promise<void>>()
   let isDone = false
+  const ask = async () => {
+    for (let dueMs = due.shift(); dueMs !== undefined; dueMs = due.shift()) {
+      await infer()
+      times.push(performance.now() - dueMs)
+    }
+  }
   const arrivals = (async () => {
     const began = performance.now()
     for (let sent = 0; !isDone; ) {
-      const due = ((performance.now() - began) / 1000) * perSecond
-      for (; sent < due; sent += 1) {
-        const dueMs = began + (sent / perSecond) * 1000
-        if (inFlight.size >= IN_FLIGHT_MAX) {
-          unsent += 1
-          continue
-        }
-        const one: Promise<void> = infer().then(() => {
-          times.push(performance.now() - dueMs)
-          inFlight.delete(one)
-        })
-        inFlight.add(one)
+      const now = performance.now()
+      for (; sent < ((now - began) / 1000) * perSecond; sent += 1) {
+        if (due.length < WAITING_MAX) due.push(began + (sent / perSecond) * 1000)
+        else unsent += 1
+      }
+      while (due.length > 0 && asking.size < CONNECTIONS) {
+        const one: Promise<void> = ask().finally(() => asking.delete(one))
+        asking.add(one)
       }
       await Bun.sleep(1)
     }
@@ -158,7 +175,7 @@ async function arrive(perSecond: number, work: () => Promise<void>): Promise<Arr
   await work()
   isDone = true
   await arrivals
-  await Promise.all(inFlight)
+  await Promise.all(asking)
   times.sort((a, b) => a - b)
   const at = (part: number) => times[Math.floor(times.length * part)] ?? Number.NaN
   return { count: times.length, p50: at(0.5), p99: at(0.99) }
@@ -166,12 +183,16 @@ async function arrive(perSecond: number, work: () => Promise<void>): Promise<Arr
 
 async function infer(): Promise<string> {
   const expected = settled
-  const response = await fetch(`${server.url}/v2/models/changed/infer`, { method: 'POST', ...request })
-  const bytes = Buffer.from(await response.arrayBuffer())
-  const header = Number(response.headers.get('inference-header-content-length') ?? bytes.length)
-  const text = bytes.toString('utf8', 0, header)
-  if (response.status !== 200) fault(`${response.status} ${text}`)
-  const version = /"model_version":"(\w+)"/.exec(text)?.[1] ?? ''
+  const line =
+    spare.pop() ?? new Line({ host: '127.0.0.1', port: Number(new URL(server.url).port) }, SILENT_MS)
+  const answer = await line.exchange(bytes, { isWhole: true, isHead: false })
+  spare.push(line)
+  if (typeof answer === 'string' || answer.status !== 200) {
+    fault(typeof answer === 'string' ? answer : `${answer.status} ${answer.body.toString()}`)
+    return ''
+  }
+  const header = Number(answer.headers.get('inference-header-content-length') ?? answer.body.length)
+  const version = /"model_version":"(\w+)"/.exec(answer.body.toString('utf8', 0, header))?.[1] ?? ''
   // What was sent while one was settled may meet the next one, but what is settled must not be missed.
   if (expected !== undefined && settled === expected && version !== expected) {
     fault(`version ${version} answered after ${expected} was ready`)
