@@ -14,6 +14,8 @@ import { initKeys } from '../publisher/ceremony.ts'
 import { createApp } from '../registry/app.ts'
 import { EmbeddedBroker } from '../registry/broker.ts'
 import { ChunkReader } from '../registry/chunk-reader.ts'
+import { ConsulAgent } from '../registry/consul-agent.ts'
+import { ConsulSync } from '../registry/consul-sync.ts'
 import { MqttService } from '../registry/mqtt-service.ts'
 import { RateLimit } from '../registry/rate-limit.ts'
 import { makeFirstKey, openRegistry, type Registry } from '../registry/registry.ts'
@@ -23,6 +25,7 @@ import { BUILD } from './build-info.ts'
 import { waitForStop } from './lifecycle.ts'
 import { listenTcp } from './listen.ts'
 import { openRegistryDatabase } from './registry-database.ts'
+import { watchProcess } from './watch-process.ts'
 
 export interface RegistryOptions {
   readonly state: string | undefined
@@ -155,6 +158,7 @@ async function startRegistry(
   broker.begin()
   const stopping = new AbortController()
   void keepSigned(registry, { service, stop: stopping.signal })
+  await syncConsul(registry, { config, stop: stopping.signal })
   // Ends with the others: a stream that goes on would keep the server from stopping.
   void registry.live.run({ clock: systemClock, stop: stopping.signal })
   return {
@@ -169,8 +173,31 @@ async function startRegistry(
   }
 }
 
+/** Where it is set, and for as long as the registry runs. */
+async function syncConsul(
+  { endpoints }: Registry,
+  { config, stop }: { config: RegistryConfig; stop: AbortSignal },
+): Promise<void> {
+  const { consul } = config
+  if (consul === undefined) return
+  const token = consul.token_file === undefined ? undefined : (await readSetting(consul.token_file)).trim()
+  const sync = new ConsulSync({
+    agent: new ConsulAgent({ url: consul.url, token }),
+    endpoints,
+    rules: {
+      service: consul.service,
+      tags: consul.tags,
+      checkSeconds: consul.check_seconds,
+      awaySeconds: consul.away_seconds,
+    },
+    everyMs: consul.every_seconds * 1000,
+    clock: systemClock,
+  })
+  void sync.run(stop)
+}
+
 function createService(registry: Registry, topics: Topics): MqttService {
-  const { devices, assignments, commands, repository, objects, packs, director } = registry
+  const { devices, assignments, commands, repository, objects, packs, director, traffic } = registry
   return new MqttService({
     clock: systemClock,
     random: systemRandom,
@@ -180,6 +207,7 @@ function createService(registry: Registry, topics: Topics): MqttService {
     commands,
     liveness: registry.liveness,
     telemetry: registry.telemetry,
+    traffic,
     chunks: new ChunkReader({ objects, packs }),
     readMetadata: (name) => repository.read(name),
     readObject: (sha256) => objects.read(sha256),
@@ -246,6 +274,7 @@ async function listenHttp(
     }),
     sessionSeconds: browsers.session_hours * 3600,
     mqttUrl: parts.mqttUrl,
+    machine: watchProcess(systemClock),
     readMetadata: (name) => registry.repository.read(name),
     addressOf: (request) => server.requestIP(request)?.address ?? '',
     onMetadata: () => {

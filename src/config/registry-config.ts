@@ -42,6 +42,28 @@ const RegistryConfig = z.strictObject({
       ca_file: File.optional(),
     })
     .prefault({}),
+  /** Where devices that say how they are reached are registered as services, for load balancers that ask Consul. */
+  consul: z
+    .strictObject({
+      /** Of the agent's HTTP API. */
+      url: z.url({ protocol: /^https?$/ }),
+      /** Of every device; what stands before the device in the service's id, too. */
+      service: z
+        .string()
+        .regex(/^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/)
+        .default('limpet'),
+      /** Those that a balancer wants to see, like "traefik.enable=true". */
+      tags: z.array(z.string().min(1).max(255)).max(32).default([]),
+      /** Holds Consul's token. */
+      token_file: File.optional(),
+      /** Between two looks. */
+      every_seconds: z.int().min(1).max(3600).default(10),
+      /** Between two checks that Consul's agent makes of a device. */
+      check_seconds: z.int().min(1).max(3600).default(10),
+      /** A device that is away stays registered for so long: whether it answers is for Consul's check to say. */
+      away_seconds: z.int().min(0).max(86_400).default(300),
+    })
+    .optional(),
   enrolment: z
     .strictObject({
       /** From one address at once, and then one more each so many seconds. */

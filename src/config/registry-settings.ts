@@ -13,6 +13,11 @@ export const RegistrySettings = z.strictObject({
     .string()
     .regex(/^mqtts?:\/\/[^/\s]+\/?$/, 'expected mqtt://HOST:PORT or mqtts://HOST:PORT')
     .optional(),
+  /** Where others ask this device's models, as they reach it; told to the registry, for monitoring and load balancers. */
+  advertise_url: z
+    .url({ protocol: /^https?$/ })
+    .max(512)
+    .optional(),
   /** What stands before every topic. */
   topic_prefix: z
     .string()

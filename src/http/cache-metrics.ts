@@ -1,7 +1,7 @@
 import type { Lane } from '../inference/lane.ts'
 import type { ResponseCache } from '../inference/response-cache.ts'
 import type { StatisticsSnapshot } from '../inference/statistics.ts'
-import { type Family, micros } from './metrics-text.ts'
+import { type Family, micros } from '../kit/metrics-text.ts'
 
 /** Triton's names and words; one sample for each lane that keeps its answers. */
 const LANE_COUNTERS: readonly [name: string, help: string, value: (of: StatisticsSnapshot) => number][] = [

@@ -1,6 +1,6 @@
 import type { Lane } from '../inference/lane.ts'
 import type { Lanes } from '../inference/lanes.ts'
-import { type Family, histogramSamples } from './metrics-text.ts'
+import { type Family, histogramSamples } from '../kit/metrics-text.ts'
 
 /** What comes with a lane's life: memory, and how lanes come and go. */
 export function lifeFamilies(lanes: Lanes): Family[] {

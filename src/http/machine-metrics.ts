@@ -1,6 +1,6 @@
 import type { GpuSample } from '../health/gpu-sample.ts'
 import type { ProcessorSample } from '../health/processors.ts'
-import type { Family } from './metrics-text.ts'
+import type { Family } from '../kit/metrics-text.ts'
 
 export interface MachineSample {
   readonly processors: ProcessorSample | undefined

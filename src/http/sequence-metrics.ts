@@ -1,5 +1,5 @@
 import type { Lane } from '../inference/lane.ts'
-import type { Family } from './metrics-text.ts'
+import type { Family } from '../kit/metrics-text.ts'
 
 /** One sample for each lane whose requests belong to sequences. */
 export function sequenceFamilies(lanes: readonly Lane[]): Family[] {

@@ -9,6 +9,7 @@ import { admit, recognise } from './caller.ts'
 import { type CommandRouteParts, commandRoutes } from './command-routes.ts'
 import { contentRoutes } from './content-routes.ts'
 import { type DeviceParts, deviceRoutes } from './device-routes.ts'
+import { type DiscoveryParts, discoveryRoutes } from './discovery-routes.ts'
 import { type HealthRouteParts, healthRoutes } from './health-routes.ts'
 import { keyRoutes } from './key-routes.ts'
 import { type LiveRouteParts, liveRoutes } from './live-routes.ts'
@@ -26,7 +27,8 @@ export interface RegistryParts
     LiveRouteParts,
     SessionRouteParts,
     CommandRouteParts,
-    HealthRouteParts {
+    HealthRouteParts,
+    DiscoveryParts {
   readonly objects: Objects
   readonly packs: Packs
 }
@@ -46,6 +48,7 @@ export function listRoutes(parts: RegistryParts): Route[] {
     ...healthRoutes(parts),
     ...keyRoutes(parts),
     ...liveRoutes(parts),
+    ...discoveryRoutes(parts),
     ...auditRoutes(parts),
     ...sessionRoutes(parts),
     ...commandRoutes(parts),
@@ -59,7 +62,9 @@ export function createApp(parts: RegistryParts): Hono {
     app.on(method, path, async (c) => {
       const caller = recognise(c.req.raw, parts)
       admit(caller, audience)
-      return await audited({ c, caller, route: path }, parts, () => handler(c, caller))
+      return await parts.traffic.time(`${method} ${path}`, () =>
+        audited({ c, caller, route: path }, parts, () => handler(c, caller)),
+      )
     })
   }
   for (const path of new Set(routes.map((route) => route[2]))) {
@@ -71,7 +76,10 @@ export function createApp(parts: RegistryParts): Hono {
     })
   }
   app.notFound((c) => errorResponse(new EdgeError('route_unknown', `Cannot find ${c.req.path}`)))
-  app.onError((error) => errorResponse(error))
+  app.onError((error) => {
+    parts.traffic.noteError(error instanceof EdgeError ? error.code : 'internal')
+    return errorResponse(error)
+  })
   return app
 }
 

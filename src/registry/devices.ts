@@ -30,6 +30,15 @@ export interface DeviceEvent {
   readonly body: unknown
 }
 
+/** A device's word on itself, or the broker's on its end. */
+export interface ReportedState {
+  readonly device: string
+  readonly sid: string
+  readonly seq: number
+  readonly online: boolean
+  readonly body: unknown
+}
+
 export interface KeptEvent extends DeviceEvent {
   readonly number: number
   readonly received: number
@@ -127,32 +136,31 @@ export class Devices {
   }
 
   /**
-   * What a device says of itself, the last thing it said when it is gone. What is older than what is known, or a copy,
-   * changes nothing; neither does the death of one that has since been made anew.
+   * What devices say of themselves, the last thing they said when they are gone; all of them in one transaction. What is
+   * older than what is known, or a copy, changes nothing; neither does the death of one that has since been made anew.
    */
-  keepState(id: string, state: { sid: string; seq: number; online: boolean; body: unknown }): void {
-    const nowMs = this.#clock.now()
-    const changes = transact(this.#database, () => {
-      const kept = this.#database
-        .prepare(
-          `UPDATE device SET sid = @sid, state_seq = @seq, online = @online, state = iif(@online = 1, @body, state), seen = @seen
-           WHERE id = @id AND iif(sid IS @sid, state_seq < @seq, @online = 1)`,
-        )
-        .run({
-          id,
-          sid: state.sid,
-          seq: state.seq,
-          online: state.online ? 1 : 0,
-          body: JSON.stringify(state.body),
-          seen: nowMs,
-        })
-      if (kept.changes > 0 && state.online) {
-        keepFacts(this.#database, id, state.body)
-        this.#alerts.settle(id, state.body, nowMs)
-      }
-      return kept.changes
-    })
-    if (changes > 0) this.#live.publish({ kind: 'device', id })
+  keepStates(states: readonly ReportedState[]): void {
+    const keep = this.#database.prepare(
+      `UPDATE device SET sid = @sid, state_seq = @seq, online = @online, state = iif(@online = 1, @body, state), seen = @seen
+       WHERE id = @device AND iif(sid IS @sid, state_seq < @seq, @online = 1)`,
+    )
+    const changed = transact(this.#database, () =>
+      states.filter(({ device, sid, seq, online, body }) => {
+        const text = JSON.stringify(body)
+        const seen = this.#clock.now()
+        const { changes } = keep.run({ device, sid, seq, online: online ? 1 : 0, body: text, seen })
+        if (changes === 1 && online) {
+          keepFacts(this.#database, device, body)
+          this.#alerts.settle(device, body, seen)
+        }
+        return changes === 1
+      }),
+    )
+    for (const { device } of changed) this.#live.publish({ kind: 'device', id: device })
+  }
+
+  keepState(device: string, state: Omit<ReportedState, 'device'>): void {
+    this.keepStates([{ device, ...state }])
   }
 
   tag(id: string, tags: Tags): void {

@@ -4,6 +4,7 @@ import { CommandOutcome, RESULT_BYTES_MAX } from '../link/commands.ts'
 import type { DeviceEvent } from '../link/messages.ts'
 import type { Commands } from './commands.ts'
 import type { Devices } from './devices.ts'
+import type { Traffic } from './traffic.ts'
 
 const LOG = logger('registry')
 
@@ -19,16 +20,19 @@ interface Arrived {
 export class EventIntake {
   readonly #devices: Devices
   readonly #commands: Commands
+  readonly #traffic: Traffic
   readonly #acknowledge: (device: string, event: DeviceEvent) => void
   #arrived: Arrived[] = []
 
   constructor(parts: {
     devices: Devices
     commands: Commands
+    traffic: Traffic
     acknowledge: (device: string, event: DeviceEvent) => void
   }) {
     this.#devices = parts.devices
     this.#commands = parts.commands
+    this.#traffic = parts.traffic
     this.#acknowledge = parts.acknowledge
   }
 
@@ -51,6 +55,7 @@ export class EventIntake {
       LOG.error('registry.events_not_kept', { events: arrived.length, reason: messageOf(error) })
       return
     }
+    this.#traffic.events += arrived.length
     for (const { device, event } of lastOfEach(arrived)) this.#acknowledge(device, event)
   }
 

@@ -26,8 +26,10 @@ import type { Commands } from './commands.ts'
 import type { Devices } from './devices.ts'
 import { EventIntake } from './event-intake.ts'
 import type { Liveness } from './liveness.ts'
+import { StateIntake } from './state-intake.ts'
 import type { TelemetryStore } from './telemetry.ts'
 import { TelemetryIntake } from './telemetry-intake.ts'
+import type { Traffic } from './traffic.ts'
 
 const LOG = logger('registry')
 
@@ -43,6 +45,7 @@ export interface ServiceParts extends Omit<AnswerSources, 'sync' | 'readAssignme
   readonly commands: Commands
   readonly liveness: Liveness
   readonly telemetry: TelemetryStore
+  readonly traffic: Traffic
 }
 
 /** The registry's side of the line: hears what devices say, answers what they ask, tells them what they should run. */
@@ -55,6 +58,7 @@ export class MqttService {
   readonly #commands: CommandSender
   readonly #events: EventIntake
   readonly #telemetry: TelemetryIntake
+  readonly #states: StateIntake
   readonly #stop = new AbortController()
   #line: BrokerLine | undefined
 
@@ -64,6 +68,7 @@ export class MqttService {
     this.#events = new EventIntake({
       devices: parts.devices,
       commands: parts.commands,
+      traffic: parts.traffic,
       acknowledge: (device, event) => this.#acknowledge(device, event),
     })
     this.#commands = new CommandSender({
@@ -75,6 +80,7 @@ export class MqttService {
       clock: parts.clock,
       acknowledge: (device, item) => this.#acknowledge(device, item),
     })
+    this.#states = new StateIntake(parts)
     this.#desk = new AnswerDesk({
       sources: {
         ...parts,
@@ -99,6 +105,7 @@ export class MqttService {
     this.#desk.close()
     this.#events.flush()
     this.#telemetry.close()
+    this.#states.flush()
     this.#flushSeen()
   }
 
@@ -134,6 +141,8 @@ export class MqttService {
     const from = this.#parts.topics.parseUp(topic)
     if (from === undefined) return
     const { device, kind } = from
+    const { traffic } = this.#parts
+    traffic.messages[kind] += 1
     try {
       // Behind another broker somebody may speak whom that broker knows and we do not.
       if (!this.#parts.devices.has(device)) throw new EdgeError('not_found', 'no such device is enrolled')
@@ -143,13 +152,19 @@ export class MqttService {
       else if (kind === 'tm') this.#telemetry.take(device, decodeMessage(Telemetry, payload))
       else if (kind === 'state') {
         const state = decodeMessage(DeviceState, payload)
-        this.#parts.devices.keepState(device, { ...state, body: state })
-      } else this.#parts.liveness.note(device, decodeMessage(Heartbeat, payload))
+        this.#states.take({ ...state, device, body: state })
+      } else this.#takeHeartbeat(device, decodeMessage(Heartbeat, payload))
     } catch (error) {
+      traffic.refused[kind] += 1
       if (error instanceof EdgeError)
         LOG.warn('registry.message_refused', { device, kind, reason: error.message })
       else LOG.error('registry.message_failed', { device, kind, reason: messageOf(error) })
     }
+  }
+
+  #takeHeartbeat(device: string, heartbeat: Heartbeat): void {
+    this.#parts.traffic.noteHeartbeat(device, heartbeat)
+    this.#parts.liveness.note(device, heartbeat)
   }
 
   #takeEvents(device: string, { sid, events }: DeviceEvents): void {

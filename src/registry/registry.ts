@@ -9,9 +9,11 @@ import { Alerts } from './alerts.ts'
 import { ApiKeys } from './api-keys.ts'
 import { Assignments } from './assignments.ts'
 import { Audit } from './audit.ts'
+import { Census } from './census.ts'
 import { Commands } from './commands.ts'
 import { Devices } from './devices.ts'
 import { Director } from './director.ts'
+import { Endpoints } from './endpoints.ts'
 import { Enrolment } from './enrolment.ts'
 import { LiveFeed } from './live.ts'
 import { Liveness } from './liveness.ts'
@@ -22,6 +24,7 @@ import { Published } from './published.ts'
 import { migrate } from './schema.ts'
 import { Sessions } from './session.ts'
 import { type TelemetryLimits, TelemetryStore } from './telemetry.ts'
+import { Traffic } from './traffic.ts'
 import { Uploads } from './uploads.ts'
 
 export interface RegistrySources {
@@ -54,6 +57,9 @@ export interface Registry {
   readonly liveness: Liveness
   readonly alerts: Alerts
   readonly telemetry: TelemetryStore
+  readonly endpoints: Endpoints
+  readonly census: Census
+  readonly traffic: Traffic
 }
 
 export async function openRegistry(sources: RegistrySources): Promise<Registry> {
@@ -93,6 +99,9 @@ export async function openRegistry(sources: RegistrySources): Promise<Registry> 
       clock,
       ...(sources.telemetryLimits !== undefined && { limits: sources.telemetryLimits }),
     }),
+    endpoints: new Endpoints(sources),
+    census: new Census(sources),
+    traffic: new Traffic(sources),
   }
 }
 

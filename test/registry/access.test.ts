@@ -40,6 +40,8 @@ const ACCESS: readonly [route: string, path: string, allowed: string][] = [
   ['POST /v1/keys', '/v1/keys', 'admin'],
   ['DELETE /v1/keys/:id', '/v1/keys/0123', 'admin'],
   ['GET /v1/live', '/v1/live', 'admin publisher operator viewer'],
+  ['GET /v1/discovery/prometheus', '/v1/discovery/prometheus', 'admin publisher operator viewer'],
+  ['GET /metrics', '/metrics', 'admin publisher operator viewer'],
   ['GET /v1/audit', '/v1/audit', 'admin publisher operator viewer'],
   ['POST /console/login', '/console/login', 'anyone device admin publisher operator viewer'],
   ['GET /console/session', '/console/session', 'admin publisher operator viewer'],

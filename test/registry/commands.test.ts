@@ -50,7 +50,12 @@ const outcome = (rid: unknown, more: object = {}) =>
 
 /** As the registry hears it from that device. */
 function hear(from: string, body: object): void {
-  const intake = new EventIntake({ devices, commands, acknowledge: () => undefined })
+  const intake = new EventIntake({
+    devices,
+    commands,
+    traffic: stage.registry.traffic,
+    acknowledge: () => undefined,
+  })
   intake.take(from, { sid: 'a', seq: count, ...body })
   intake.flush()
 }

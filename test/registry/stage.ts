@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import type { Hono } from 'hono'
 import { EMBEDDED } from '../../src/app/embedded.ts'
 import { type Database, openDatabase } from '../../src/kit/database.ts'
+import { Histogram } from '../../src/kit/histogram.ts'
 import { systemRandom } from '../../src/kit/random.ts'
 import { initKeys } from '../../src/publisher/ceremony.ts'
 import type { Role } from '../../src/registry/api-keys.ts'
@@ -59,6 +60,7 @@ export async function stageRegistry(): Promise<RegistryStage> {
     loginLimit: new RateLimit({ clock, burst: 5, intervalMs: 60_000 }),
     sessionSeconds: 3600,
     mqttUrl: () => 'mqtt://registry.example:1883',
+    machine: () => ({ cpuSeconds: 1.5, residentBytes: 1000, loopDelay: new Histogram([1]).snapshot }),
     readMetadata: (name) => registry.repository.read(name),
     onMetadata: () => undefined,
     onCommand: () => undefined,

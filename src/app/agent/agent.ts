@@ -127,12 +127,13 @@ export class Agent implements Control {
   }
 
   async status(): Promise<Status> {
-    const { disk, line, enrolment } = this.#parts
+    const { disk, line, enrolment, config } = this.#parts
     return await readStatus({
       enrolment,
       disk,
       store: this.#store,
       isLinkUp: line.link.isUp,
+      advertiseUrl: config.registry.advertise_url,
       view: this.#assignments.view,
       progress: (model) => this.#updates.progress(model),
     })

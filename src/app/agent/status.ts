@@ -52,6 +52,8 @@ export const Status = z.object({
   limpet: z.string(),
   hardware: z.object({ names: z.array(z.string()), providers: z.array(z.string()) }),
   link: z.enum(['up', 'down']),
+  /** Where its models can be asked; null: it does not say. */
+  advertise_url: z.string().nullable(),
   rev: z.int(),
   /** Versions of the metadata; null before it was first refreshed. */
   trust: z
@@ -86,6 +88,7 @@ export async function readStatus(parts: {
   disk: Disk
   store: StorePort
   isLinkUp: boolean
+  advertiseUrl: string | undefined
   view: TrustView | undefined
   progress: (model: string) => Progress | undefined
 }): Promise<Status> {
@@ -98,6 +101,7 @@ export async function readStatus(parts: {
     limpet: BUILD.version,
     hardware: { names: [...hardware.names], providers: [...hardware.providers] },
     link: parts.isLinkUp ? 'up' : 'down',
+    advertise_url: parts.advertiseUrl ?? null,
     rev: journal.assignment?.rev ?? 0,
     trust:
       view === undefined

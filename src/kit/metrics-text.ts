@@ -1,4 +1,4 @@
-import type { HistogramSnapshot } from '../kit/histogram.ts'
+import type { HistogramSnapshot } from './histogram.ts'
 
 interface Sample {
   /** What stands behind the family's name: "", or "_bucket" and the like for a histogram. */
