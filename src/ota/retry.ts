@@ -1,5 +1,5 @@
 import type { Clock } from '../kit/clock.ts'
-import { EdgeError, ERROR_CODES } from '../kit/errors.ts'
+import { EdgeError, ERROR_CODES, type ErrorCode } from '../kit/errors.ts'
 import type { Random } from '../kit/random.ts'
 import { failed, type Job, type StepResult } from './step.ts'
 
@@ -19,7 +19,7 @@ export async function retrying(
     try {
       return await work()
     } catch (error) {
-      const mayGoWell = error instanceof EdgeError && ERROR_CODES[error.code].retry
+      const mayGoWell = error instanceof EdgeError && isPassing(error.code)
       if (!mayGoWell || job.signal.aborted) throw error
       const left = leftMs(job, parts.clock)
       if (left <= 0) return failed('deadline', `${deferred(job)}, the last time: ${error.message}`)
@@ -29,6 +29,11 @@ export async function retrying(
       job.signal.throwIfAborted()
     }
   }
+}
+
+/** A disk that is full now may be cleared, and what was brought stays meanwhile. */
+function isPassing(code: ErrorCode): boolean {
+  return ERROR_CODES[code].retry || code === 'storage_full'
 }
 
 /** Until the whole way to the switch has taken too long. */

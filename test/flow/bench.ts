@@ -34,8 +34,8 @@ export class Bench {
   }
 
   /** Both of them, and whoever looks after them. */
-  async startUp(env: Readonly<Record<string, string>> = {}): Promise<void> {
-    this.#serving = await startUp(this.device, '', env)
+  async startUp(env: Readonly<Record<string, string>> = {}, settings = ''): Promise<void> {
+    this.#serving = await startUp(this.device, settings, env)
   }
 
   ask(): Promise<string> {

@@ -1,4 +1,6 @@
 /** Disks that forget, cut short, fill up or refuse, and clocks that are wrong: a verified version serves, the update ends. */
+
+import { Database } from 'bun:sqlite'
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from 'bun:test'
 import { existsSync } from 'node:fs'
 import { lstat, readdir, truncate } from 'node:fs/promises'
@@ -8,8 +10,16 @@ import { createFolder } from '../kit/binary.ts'
 import { SEED } from '../kit/seed.ts'
 import { SmallDisk } from '../kit/small-disk.ts'
 import { Bench, untilCrashed } from './bench.ts'
-import { type Device, eventually } from './fleet.ts'
-import { checkAnswers, checkFinalAnswer, copyState, forget, Matrix, SCENARIOS } from './kill-matrix.ts'
+import { type Device, eventually, glanceAt } from './fleet.ts'
+import {
+  checkAnswers,
+  checkEvents,
+  checkFinalAnswer,
+  copyState,
+  forget,
+  Matrix,
+  SCENARIOS,
+} from './kill-matrix.ts'
 
 // Many processes are started, and a busy machine takes its time.
 setDefaultTimeout(300_000)
@@ -52,6 +62,10 @@ async function expectMended(device: Device, env: Record<string, string> = {}): P
   }
 }
 
+async function updateOf(device: Device) {
+  return (await glanceAt(device))?.models[0]?.update
+}
+
 /** The update cut off at that durable write, the whole device with it. */
 async function cutOffAt(number: number, device: Device): Promise<void> {
   const bench = new Bench(device)
@@ -63,6 +77,26 @@ async function cutOffAt(number: number, device: Device): Promise<void> {
 
 describe.skipIf(disk === undefined)('on a disk of its own', () => {
   const under = disk?.path ?? ''
+
+  function fill(name: string): void {
+    for (const size of ['1M', '4k']) {
+      const to = [`of=${join(under, name)}`, 'oflag=append', 'conv=notrunc']
+      Bun.spawnSync(['dd', 'if=/dev/zero', `bs=${size}`, ...to], { stderr: 'ignore' })
+    }
+  }
+
+  /** A device that is in the middle of its way to that version, and slow. */
+  async function startDownload(version: string): Promise<{ device: Device; bench: Bench }> {
+    const device = await matrix.createDevice(SECOND, { version, under })
+    Bun.spawnSync(['sync', '-f', under])
+    const bench = new Bench(device)
+    await bench.startUp({}, '[registry]\nbytes_per_second_max = 300_000\n')
+    await eventually('half of it is here', async () => {
+      const update = await updateOf(device)
+      return update?.state === 'download' && (update.percent ?? 0) > 55
+    })
+    return { device, bench }
+  }
 
   test('whose power is cut at a durable write', async () => {
     const points = isThorough
@@ -96,6 +130,55 @@ describe.skipIf(disk === undefined)('on a disk of its own', () => {
     expect(await matrix.untilEnded(device, '2')).toBe('committed')
     expect(await bench.ask()).toBe('2 times 2')
     await bench.stop()
+    await forget(device)
+  })
+
+  test('that fills up in the middle of a download: the update waits, and goes on once there is room', async () => {
+    const { device, bench } = await startDownload('2')
+    fill('ballast')
+    await eventually('it says what it waits for', async () => {
+      const update = await updateOf(device)
+      return update?.state === 'download' && update.waits_for.includes('the disk is full')
+    })
+    expect(await bench.ask()).toBe('1 times 1')
+    await Bun.file(join(under, 'ballast')).delete()
+    expect(await matrix.untilEnded(device, '2')).toBe('committed')
+    expect(await bench.ask()).toBe('2 times 2')
+    await checkEvents(matrix.fleet, device, '2')
+    await bench.stop()
+    await forget(device)
+  })
+
+  test('that fills up under its journal: the agent ends and says why, and does what is assigned once there is room', async () => {
+    const { device, bench } = await startDownload('3')
+    fill('ballast')
+    // What has been written before is no room to write to.
+    const journal = new Database(join(device.state, 'agent.sqlite'))
+    journal.run('PRAGMA wal_checkpoint(TRUNCATE)')
+    journal.close()
+    fill('more-ballast')
+    await matrix.assign(device.name, '2')
+    await eventually('the agent has ended for it', async () =>
+      /"reason":"[^"]*disk is full[^"]*","event":"ota.agent_broken"/.test(await bench.log()),
+    )
+    expect(await bench.ask()).toBe('1 times 1')
+    for (const name of ['ballast', 'more-ballast']) await Bun.file(join(under, name)).delete()
+    expect(await matrix.untilEnded(device, '2')).toBe('committed')
+    expect(await bench.ask()).toBe('2 times 2')
+    await bench.stop()
+    await forget(device)
+  })
+
+  test('that cannot be written any more in the middle of a download: it goes on serving, and goes on after a restart', async () => {
+    const { device, bench } = await startDownload('2')
+    disk?.failWrites()
+    await eventually('it says why it does not go on', async () =>
+      /EROFS|read-only|readonly/i.test(`${JSON.stringify(await updateOf(device))}${await bench.log()}`),
+    )
+    expect(await bench.ask()).toBe('1 times 1')
+    await bench.kill()
+    await disk?.cutPower()
+    await expectMended(device)
     await forget(device)
   })
 

@@ -175,11 +175,19 @@ export async function startUp(
 ): Promise<Running> {
   const config = join(device.home, 'config.toml')
   await Bun.write(config, settings)
-  return await startServing(device.home, {
-    command: [BINARY, 'up', '--config', config, '--port', String(await freePort())],
-    env,
-  })
+  for (let tries = 1; ; tries += 1) {
+    const port = await freePort()
+    const command = [BINARY, 'up', '--config', config, '--port', String(port)]
+    try {
+      return await startServing(device.home, { command, env })
+    } catch (error) {
+      // Somebody else on this machine was given it meanwhile.
+      if (tries === PORT_TRIES_MAX || !String(error).includes(`Is port ${port} in use`)) throw error
+    }
+  }
 }
+
+const PORT_TRIES_MAX = 3
 
 /** The same, asked of the agent as `limpet status` does: for whoever looks again and again. */
 export async function glanceAt(device: Device): Promise<Status | undefined> {

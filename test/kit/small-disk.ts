@@ -36,6 +36,11 @@ export class SmallDisk {
     if (!this.#mount()) throw new Error('The disk does not mount again')
   }
 
+  /** As after a fault of the device: from now on it can be read, and nothing can be written, whoever has what open. */
+  failWrites(): void {
+    if (!run(['mount', '-o', 'remount,abort', this.path])) throw new Error(`Cannot abort ${this.path}`)
+  }
+
   /** Nothing can be written below this folder while `work` goes on. */
   async whileReadOnly(folder: string, work: () => Promise<void>): Promise<void> {
     const isMounted =

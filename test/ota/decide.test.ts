@@ -46,7 +46,7 @@ describe('not begun', () => {
   })
   test.each([
     ['what is on its way', update('download')],
-    ['what was rejected', update('rejected', { code: 'no_space' })],
+    ['what was rejected', update('rejected', { code: 'name_taken' })],
     ['what was reverted', update('reverted')],
     ['what asks for a person', update('stuck')],
   ])('%s, however long ago', (_, last) => {
@@ -58,6 +58,8 @@ test('what failed, or was refused for a reason that passes, is tried again after
   for (const last of [
     update('failed', { code: 'deadline' }),
     update('rejected', { code: 'metadata_expired' }),
+    update('rejected', { code: 'no_space' }),
+    update('rejected', { code: 'no_memory' }),
   ]) {
     expect(chosen([last], installed('1'), [assigned()], NOW + AGAIN_MS - 1)).toBe(false)
     expect(chosen([last], installed('1'), [assigned()], NOW + AGAIN_MS)).toBe(true)

@@ -354,7 +354,16 @@ describe('the line', () => {
     expectServing(lucky, '2')
   })
 
-  test('the disk full in the middle: failed, and the old one goes on', async () => {
+  test('no room for a chunk: it waits, and goes on once there is', async () => {
+    const world = stage('1')
+    const full = new EdgeError('storage_full', 'the disk is full')
+    world.store.fetchErrors = [full, full, full]
+    await runAgent(world, [assigned()])
+    expect(told(world)).toBe(WAY)
+    expectServing(world, '2')
+  })
+
+  test('the disk refuses in the middle: failed, and the old one goes on', async () => {
     const world = stage('1')
     const full = Object.assign(new Error('ENOSPC: no space left'), { code: 'ENOSPC', syscall: 'write' })
     world.store.fetchErrors = [full]
