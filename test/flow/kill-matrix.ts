@@ -146,13 +146,15 @@ function rowsOf({ state }: Device, table: string): number {
 }
 
 /** These grow by what has happened, not by how often it was cut off. */
-const GROWING = ['ota_event', 'outbox', 'outbox_session', 'sqlite_sequence']
+const GROWING = ['ota_event', 'outbox', 'outbox_session', 'sqlite_sequence', 'telemetry_outbox']
 
 async function remainsOf(device: Device): Promise<Remains> {
   const entries = await readdir(device.state, { recursive: true, withFileTypes: true })
   const files = entries
     .filter((entry) => !entry.isSocket() && !/-(wal|shm)$/.test(entry.name))
     .map((entry) => join(entry.parentPath, entry.name).slice(device.state.length + 1))
+    // The more often a process was started, the more there is.
+    .filter((path) => !path.startsWith('logs/'))
     .sort()
   const database = new Database(join(device.state, 'agent.sqlite'), { readonly: true })
   const tables = database.query("SELECT name FROM sqlite_master WHERE type = 'table'").all() as {
