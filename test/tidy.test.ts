@@ -34,7 +34,7 @@ const OWNERS: Readonly<Record<string, readonly string[]>> = {
   'smol-toml': ['config'],
   commander: ['main.ts', 'commands'],
   pino: ['kit'],
-  croner: ['ota'],
+  croner: ['kit'],
   'tuf-js': ['trust'],
   'tuf-js/dist/error': ['trust'],
   'tuf-js/dist/store': ['trust'],

@@ -40,6 +40,7 @@ export interface RegistryOptions {
 type Print = (line: string) => void
 
 const LOG = logger('registry')
+const TICK_MS = 1_000
 /** Between two looks at what is about to expire. */
 const RESIGN_MS = 3_600_000
 const DAY_SECONDS = 86_400
@@ -67,6 +68,7 @@ export async function runRegistry(options: RegistryOptions, print: Print): Promi
   })
   await registry.published.resign()
   await registry.director.readKey()
+  registry.rollouts.needsSecondPerson = config.rollouts.approval === 'second_person'
   const firstKey = await makeFirstKey(registry.keys, folder)
 
   const running = await startRegistry(registry, { config, folder })
@@ -157,6 +159,7 @@ async function startRegistry(
   service.start(broker.line)
   broker.begin()
   const stopping = new AbortController()
+  void tickRollouts(registry, { service, stop: stopping.signal })
   void keepSigned(registry, { service, stop: stopping.signal })
   await syncConsul(registry, { config, stop: stopping.signal })
   // Ends with the others: a stream that goes on would keep the server from stopping.
@@ -296,6 +299,23 @@ async function listenHttp(
 /** What devices were not told now they hear when they ask. */
 function complain(error: unknown): void {
   LOG.warn('registry.announcement_failed', { reason: messageOf(error) })
+}
+
+/** A tick that fails has decided nothing: the next one tries again. */
+async function tickRollouts(
+  registry: Registry,
+  { service, stop }: { service: MqttService; stop: AbortSignal },
+): Promise<void> {
+  while (!stop.aborted) {
+    await systemClock.sleep(TICK_MS, stop)
+    if (stop.aborted) return
+    try {
+      const issued = registry.rollouts.tick()
+      await service.announceDesired(issued).catch(complain)
+    } catch (error) {
+      LOG.error('registry.rollouts_failed', { reason: messageOf(error) })
+    }
+  }
 }
 
 async function keepSigned(

@@ -64,6 +64,12 @@ const RegistryConfig = z.strictObject({
       away_seconds: z.int().min(0).max(86_400).default(300),
     })
     .optional(),
+  rollouts: z
+    .strictObject({
+      /** Whether every rollout needs somebody else than who made it to approve it. */
+      approval: z.enum(['none', 'second_person']).default('none'),
+    })
+    .prefault({}),
   enrolment: z
     .strictObject({
       /** From one address at once, and then one more each so many seconds. */

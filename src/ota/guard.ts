@@ -1,3 +1,4 @@
+import { wilsonLowerBound } from '../kit/wilson.ts'
 import type { Measured, Replayed } from './ports.ts'
 import type { Policy } from './update.ts'
 
@@ -33,8 +34,6 @@ const PATIENCE = 4
 const SILENT_SECONDS_MAX = 30
 /** Fewer say nothing about how long one takes. */
 const LATENCY_REQUESTS_MIN = 20
-/** Of the normal distribution: one chance in forty to be wrong. */
-const Z = 1.96
 
 export function judge(policy: Policy, shown: Shown): Judgement {
   const { now, before, elapsedSeconds } = shown
@@ -101,7 +100,7 @@ function notFinite(now: Tally, before: Measured | undefined): Fault | undefined 
 /** Only when chance does not explain it: one failure of two is no rate. */
 function errors({ errorPercentMax }: Policy, now: Tally, before: Measured | undefined): Fault | undefined {
   const allowed = errorPercentMax / 100 + rate(before?.errors, before?.requests)
-  if (lowerBound(now.errors, now.requests) <= allowed) return undefined
+  if (wilsonLowerBound(now.errors, now.requests) <= allowed) return undefined
   return {
     code: 'errors',
     reason: `${now.errors} of ${now.requests} requests failed, at most ${(100 * allowed).toFixed(1)} %`,
@@ -129,13 +128,4 @@ function percentile95(latency: Measured['latency']): { aboveMs: number; upToMs: 
 
 function rate(part: number | undefined, whole: number | undefined): number {
   return whole === undefined || whole === 0 ? 0 : (part ?? 0) / whole
-}
-
-/** Of the true rate, after Wilson (1927): what it is at least, after so many of so many. */
-function lowerBound(part: number, whole: number): number {
-  if (whole === 0) return 0
-  const share = part / whole
-  const middle = share + Z ** 2 / (2 * whole)
-  const spread = Z * Math.sqrt((share * (1 - share)) / whole + Z ** 2 / (4 * whole ** 2))
-  return Math.max(0, (middle - spread) / (1 + Z ** 2 / whole))
 }

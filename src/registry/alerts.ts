@@ -115,6 +115,14 @@ export class Alerts {
       .all(LISTED_MAX)
   }
 
+  /** What a critical alert says that was raised after that, by the device's clock, and holds; null where there is none. */
+  criticalSince(device: string, afterMs: number): string | null {
+    const found = this.active(device).find(
+      ({ severity, since }) => severity === 'critical' && since >= afterMs,
+    )
+    return found?.message ?? null
+  }
+
   /** Devices of which at least one alert holds. */
   devicesWarned(): Set<string> {
     const rows = this.#database

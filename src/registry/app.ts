@@ -16,6 +16,7 @@ import { type LiveRouteParts, liveRoutes } from './live-routes.ts'
 import { type MetadataParts, metadataRoutes } from './metadata-routes.ts'
 import type { Objects } from './objects.ts'
 import type { Packs } from './packs.ts'
+import { type RolloutRouteParts, rolloutRoutes } from './rollout-routes.ts'
 import type { Route } from './route.ts'
 import { type SessionRouteParts, sessionRoutes } from './session-routes.ts'
 import { tagRoutes } from './tag-routes.ts'
@@ -28,7 +29,8 @@ export interface RegistryParts
     SessionRouteParts,
     CommandRouteParts,
     HealthRouteParts,
-    DiscoveryParts {
+    DiscoveryParts,
+    RolloutRouteParts {
   readonly objects: Objects
   readonly packs: Packs
 }
@@ -46,6 +48,7 @@ export function listRoutes(parts: RegistryParts): Route[] {
     ...deviceRoutes(parts),
     ...tagRoutes(parts),
     ...healthRoutes(parts),
+    ...rolloutRoutes(parts),
     ...keyRoutes(parts),
     ...liveRoutes(parts),
     ...discoveryRoutes(parts),

@@ -1,8 +1,13 @@
 import { createHash } from 'node:crypto'
+import { prettifyError, ZodError } from 'zod'
 import type { Clock } from '../kit/clock.ts'
 import { type Database, transact } from '../kit/database.ts'
+import { EdgeError } from '../kit/errors.ts'
 import type { signAssignment } from '../trust/assignment.ts'
+import type { Desired } from './desired-sources.ts'
 import type { LiveFeed } from './live.ts'
+import { LIVE } from './rollout.ts'
+import { lastWord, sayWord } from './word.ts'
 
 /** What one device, or all, should run: as it will be signed. */
 export type AssignedModels = AssignmentPayload['models']
@@ -21,31 +26,35 @@ export interface AssignmentParts {
   readonly clock: Clock
   readonly sign: (payload: AssignmentPayload) => Uint8Array
   readonly live: LiveFeed
+  readonly desired: Desired
 }
 
 const ALL = 'all'
 
 /**
- * What each device should run: its own assignment where it has one, else the one for all. What a device gets is signed
- * for it alone, under a rev that only rises.
+ * What each device should run: what operators assign to it or to all, and what rollouts bring it (`desired.ts` says which
+ * counts). What a device gets is signed for it alone, under a rev that only rises.
  */
 export class Assignments {
   readonly #database: Database
   readonly #clock: Clock
   readonly #sign: AssignmentParts['sign']
   readonly #live: LiveFeed
+  readonly #desired: Desired
 
   constructor(parts: AssignmentParts) {
     this.#database = parts.database
     this.#clock = parts.clock
     this.#sign = parts.sign
     this.#live = parts.live
+    this.#desired = parts.desired
   }
 
   /** Gives what was issued because of it: at once, so that what cannot be signed is refused now. */
   assign(target: string, wanted: AssignedModels): Issued[] {
     const models = JSON.stringify(wanted)
     const issued = transact(this.#database, () => {
+      this.#sayWords(target, wanted)
       this.#database
         .prepare(
           `INSERT INTO assignment (target, models, written) VALUES (?, ?, ?)
@@ -62,10 +71,58 @@ export class Assignments {
   withdraw(device: string): Issued | undefined {
     const issued = transact(this.#database, () => {
       this.#database.prepare('DELETE FROM assignment WHERE target = ?').run(device)
+      this.#database.prepare('DELETE FROM assignment_word WHERE target = ?').run(device)
       return this.current(device)
     })
     this.#live.publish({ kind: 'assignment', id: device })
     return issued
+  }
+
+  /** What is said of a model as before stays as old as it was; what is new is the last word on it. */
+  #sayWords(target: string, wanted: AssignedModels): void {
+    const before = new Map(this.#modelsOf(target).map((entry) => [entry.model, JSON.stringify(entry)]))
+    const changed = wanted.filter((entry) => before.get(entry.model) !== JSON.stringify(entry))
+    if (target === ALL) for (const { model } of changed) this.#requireNoRollout(model)
+    const named = new Set(wanted.map(({ model }) => model))
+    const remove = this.#database.prepare('DELETE FROM assignment_word WHERE target = ? AND model = ?')
+    for (const model of before.keys()) if (!named.has(model)) remove.run(target, model)
+    const put = this.#database.prepare(
+      'INSERT OR REPLACE INTO assignment_word (target, model, word) VALUES (?, ?, ?)',
+    )
+    for (const { model } of changed) put.run(target, model, sayWord(this.#database, this.#clock.now()))
+  }
+
+  #modelsOf(target: string): AssignedModels {
+    const row = this.#database
+      .prepare<[string], { models: string }>('SELECT models FROM assignment WHERE target = ?')
+      .get(target)
+    return row === undefined ? [] : (JSON.parse(row.models) as AssignedModels)
+  }
+
+  /** All devices at once is what a rollout is there to avoid. */
+  #requireNoRollout(model: string): void {
+    const live = LIVE.map((state) => `'${state}'`).join(', ')
+    const row = this.#database
+      .prepare<[string], { id: string; state: string }>(
+        `SELECT id, state FROM rollout WHERE model = ? AND state IN (${live}) LIMIT 1`,
+      )
+      .get(model)
+    if (row !== undefined)
+      throw new EdgeError(
+        'conflict',
+        `Cannot assign ${model} to all: rollout ${row.id} of it is ${row.state}; end it first`,
+      )
+  }
+
+  /** Refuses what no device could be given, before anything is begun with it. */
+  checkSignable(models: AssignedModels): void {
+    const issued = new Date(this.#clock.now()).toISOString()
+    try {
+      this.#sign({ device: 'any', rev: 1, issued, models, keep: [] })
+    } catch (cause) {
+      if (!(cause instanceof ZodError)) throw cause
+      throw new EdgeError('input_invalid', `Cannot assign: ${prettifyError(cause)}`, { cause })
+    }
   }
 
   #devicesOf(target: string): string[] {
@@ -94,15 +151,17 @@ export class Assignments {
     return transact(this.#database, () => {
       const issued = this.current(device)
       if (issued === undefined || seenRev <= issued.rev) return issued
+      // What was said since is lost: what is still known must not bring anything older back on that device.
+      this.#database
+        .prepare('UPDATE device SET lost_word = ? WHERE id = ?')
+        .run(lastWord(this.#database), device)
       return this.#issue(device, { rev: seenRev + 1, models: this.#wantedFor(device) ?? '[]' })
     })
   }
 
   #wantedFor(device: string): string | undefined {
-    const find = this.#database.prepare<[string], { models: string }>(
-      'SELECT models FROM assignment WHERE target = ?',
-    )
-    return (find.get(device) ?? find.get(ALL))?.models
+    const { models } = this.#desired.of(device)
+    return models === undefined ? undefined : JSON.stringify(models)
   }
 
   #issuedTo(device: string): (Issued & { models: string }) | undefined {

@@ -10,7 +10,12 @@ export interface AuditedParts {
 }
 
 /** Bytes that nothing follows from until metadata is signed that names them, and a question too long for a URL. */
-const NO_CHANGE: ReadonlySet<string> = new Set(['/v1/objects/:sha256', '/v1/packs', '/v1/chunks/missing'])
+const NO_CHANGE: ReadonlySet<string> = new Set([
+  '/v1/objects/:sha256',
+  '/v1/packs',
+  '/v1/chunks/missing',
+  '/v1/rollouts/plan',
+])
 const PATH_LENGTH_MAX = 512
 
 /** Does the work, and where it is a change by somebody with a key, writes that down: before it, and how it ended. */

@@ -41,7 +41,8 @@ export function keepFacts(database: Database, device: string, body: unknown): vo
   database
     .prepare(
       `UPDATE device SET rev = @rev, timestamp_version = @timestamp, snapshot_version = @snapshot,
-         is_changed = iif(hardware_class IS NOT @hardware, 1, max(is_changed, @isChanged)), hardware_class = @hardware
+         is_changed = iif(hardware_class <> coalesce(@hardware, hardware_class), 1, max(is_changed, @isChanged)),
+         hardware_class = coalesce(@hardware, hardware_class)
        WHERE id = @device`,
     )
     .run({
@@ -49,14 +50,17 @@ export function keepFacts(database: Database, device: string, body: unknown): vo
       rev: report.rev,
       timestamp: report.trust?.timestamp ?? 0,
       snapshot: report.trust?.snapshot ?? 0,
-      hardware: classOf(report),
+      hardware: classOf(report) ?? null,
       isChanged: isChanged ? 1 : 0,
     })
 }
 
 /** The profile comes last among its names, and says the most. */
-export function classOf({ hardware_class, hardware }: Pick<Report, 'hardware_class' | 'hardware'>): string {
-  return hardware_class ?? hardware.names.at(-1) ?? 'unknown'
+export function classOf({
+  hardware_class,
+  hardware,
+}: Pick<Report, 'hardware_class' | 'hardware'>): string | undefined {
+  return hardware_class ?? hardware.names.at(-1)
 }
 
 interface Kept {

@@ -208,10 +208,8 @@ export class Devices {
 /** Until it has reported for the first time. */
 function enrolledClass(hardware: unknown): string {
   const { names } = (hardware ?? {}) as { names?: unknown }
-  return classOf({
-    hardware_class: undefined,
-    hardware: { names: Array.isArray(names) ? names.map(String) : [] },
-  })
+  const listed = { names: Array.isArray(names) ? names.map(String) : [] }
+  return classOf({ hardware_class: undefined, hardware: listed }) ?? 'unknown'
 }
 
 interface Row {

@@ -11,6 +11,7 @@ import { Assignments } from './assignments.ts'
 import { Audit } from './audit.ts'
 import { Census } from './census.ts'
 import { Commands } from './commands.ts'
+import { Desired } from './desired-sources.ts'
 import { Devices } from './devices.ts'
 import { Director } from './director.ts'
 import { Endpoints } from './endpoints.ts'
@@ -21,6 +22,7 @@ import { Objects } from './objects.ts'
 import { readKeys } from './online-keys.ts'
 import { Packs } from './packs.ts'
 import { Published } from './published.ts'
+import { Rollouts } from './rollouts.ts'
 import { migrate } from './schema.ts'
 import { Sessions } from './session.ts'
 import { type TelemetryLimits, TelemetryStore } from './telemetry.ts'
@@ -52,6 +54,8 @@ export interface Registry {
   readonly assignments: Assignments
   readonly commands: Commands
   readonly uploads: Uploads
+  readonly desired: Desired
+  readonly rollouts: Rollouts
   /** Told by the others of each change. */
   readonly live: LiveFeed
   readonly liveness: Liveness
@@ -72,6 +76,12 @@ export async function openRegistry(sources: RegistrySources): Promise<Registry> 
   const objects = await Objects.open(join(folder, 'objects'), { packs })
   const repository = openRepository(folder, { clock, objects })
   const director = new Director(repository)
+  const published = new Published({ repository, objects, packs })
+  const desired = new Desired(database)
+  const assignments = new Assignments({
+    ...{ database, clock, live, desired },
+    sign: (payload) => director.signAssignment(payload),
+  })
   return {
     keys: new ApiKeys(sources),
     sessions: new Sessions(sources),
@@ -81,13 +91,14 @@ export async function openRegistry(sources: RegistrySources): Promise<Registry> 
     packs,
     objects,
     repository,
-    published: new Published({ repository, objects, packs }),
+    published,
     director,
-    assignments: new Assignments({
-      database,
-      clock,
-      sign: (payload) => director.signAssignment(payload),
-      live,
+    assignments,
+    desired,
+    rollouts: new Rollouts({
+      ...{ database, clock, live, assignments, desired },
+      alertOf: (device, afterMs) => alerts.criticalSince(device, afterMs),
+      resolve: (wanted) => published.resolve(wanted),
     }),
     commands: new Commands({ ...sources, live }),
     uploads: await Uploads.open(join(folder, 'uploads'), sources),

@@ -1,4 +1,4 @@
-/** Rollouts, and what they ask of devices; a step of the registry's schema. */
+/** Rollouts, and what they ask of devices: steps of the registry's schema. */
 export const ROLLOUT_TABLES = `
   ALTER TABLE device ADD COLUMN tags TEXT NOT NULL DEFAULT '{}';
   ALTER TABLE device ADD COLUMN hardware_class TEXT NOT NULL DEFAULT 'unknown';
@@ -101,3 +101,10 @@ export const ROLLOUT_TABLES = `
   ) STRICT;
   CREATE INDEX rollout_transition_rollout ON rollout_transition (rollout, number);
   `
+
+/** How a device has failed, whatever became of it afterwards. */
+export const ROLLOUT_FAILURES = `
+  ALTER TABLE rollout_device ADD COLUMN failure TEXT NOT NULL DEFAULT '';
+  ALTER TABLE rollout_device ADD COLUMN failure_code TEXT NOT NULL DEFAULT '';
+  ALTER TABLE rollout_device ADD COLUMN failure_reason TEXT NOT NULL DEFAULT '';
+`

@@ -1,5 +1,5 @@
 import { EdgeError } from '../kit/errors.ts'
-import { ROLLOUT_TABLES } from './rollout-schema.ts'
+import { ROLLOUT_FAILURES, ROLLOUT_TABLES } from './rollout-schema.ts'
 import { TELEMETRY_TABLES } from './telemetry-schema.ts'
 
 /** What the registry knows, as SQL. Each entry brings the schema one step on; entries are added, never changed. */
@@ -129,6 +129,7 @@ const STEPS: readonly string[] = [
   CREATE INDEX command_open ON command (expires) WHERE state IN ('queued', 'sent');
   `,
   TELEMETRY_TABLES,
+  ROLLOUT_FAILURES,
 ]
 
 /** As far as this module needs one. */

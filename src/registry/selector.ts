@@ -33,7 +33,7 @@ export interface Selectable {
   readonly running: Readonly<Record<string, string>>
 }
 
-const SELECTOR_CHARACTERS_MAX = 2_000
+export const SELECTOR_CHARACTERS_MAX = 2_000
 export const TAG_NAME = /^[a-z][a-z0-9_.-]{0,62}$/
 const VALUE = /^[A-Za-z0-9_.:*-]{1,128}$/
 const EXPECTED =
