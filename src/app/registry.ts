@@ -25,6 +25,7 @@ import { BUILD } from './build-info.ts'
 import { waitForStop } from './lifecycle.ts'
 import { listenTcp } from './listen.ts'
 import { openRegistryDatabase } from './registry-database.ts'
+import { lockRegistry } from './registry-lock.ts'
 import { watchProcess } from './watch-process.ts'
 
 export interface RegistryOptions {
@@ -54,6 +55,7 @@ export async function runRegistry(options: RegistryOptions, print: Print): Promi
   const folder = options.state ?? join(environment.state, 'registry')
   await requireKeys(folder, { devKeys: options.devKeys, print })
 
+  const lock = await lockRegistry(folder)
   const database = await openRegistryDatabase(folder)
   const registry = await openRegistry({
     folder,
@@ -79,6 +81,7 @@ export async function runRegistry(options: RegistryOptions, print: Print): Promi
   LOG.info('registry.stopping', { reason: await stop })
   await running.stop()
   database.close()
+  lock.close()
   LOG.info('registry.stopped')
 }
 

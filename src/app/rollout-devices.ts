@@ -9,7 +9,7 @@ type Print = (line: string) => void
 
 const Tagged = z.object({ tags: z.record(z.string(), z.string()) })
 
-async function openRegistryClient({ registry, apiKeyFile }: OperatorOptions): Promise<RegistryClient> {
+export async function openRegistryClient({ registry, apiKeyFile }: OperatorOptions): Promise<RegistryClient> {
   return new RegistryClient({ url: registry, apiKey: await readSecretFile(apiKeyFile), clock: systemClock })
 }
 
@@ -41,4 +41,32 @@ function parseChange(text: string): [name: string, value: string] {
     'input_invalid',
     `Cannot tag by "${text}": expected NAME=VALUE, or NAME= to take it away`,
   )
+}
+
+const Explained = z.object({
+  device: z.string(),
+  models: z.array(
+    z.object({
+      model: z.string(),
+      runs: z.object({ version: z.string(), manifest: z.string() }).nullable(),
+      because: z.string(),
+      passed_over: z.array(z.object({ version: z.string(), because: z.string() })),
+    }),
+  ),
+})
+
+/** `limpet device explain`: what it should run, and because of which word. */
+export async function runDeviceExplain(
+  device: string,
+  options: OperatorOptions,
+  print: Print,
+): Promise<void> {
+  const registry = await openRegistryClient(options)
+  const answer = await registry.ask(Explained, 'GET', `v1/devices/${encodeURIComponent(device)}/explain`)
+  if (options.json) return print(JSON.stringify(answer.models))
+  if (answer.models.length === 0) print(`Nothing is assigned to "${device}"`)
+  for (const { model, runs, because, passed_over } of answer.models) {
+    print(`${model}: ${runs?.version ?? 'nothing'}, because ${because}`)
+    for (const passed of passed_over) print(`  not ${passed.version}: ${passed.because}`)
+  }
 }

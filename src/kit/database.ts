@@ -27,6 +27,17 @@ export function openDatabase(options: { addonPath: string; path: string }): Data
   }
 }
 
+/** For as long as the database is open nobody else may hold it; false where somebody does. Ends with the process. */
+export function holdDatabase(database: Database): boolean {
+  try {
+    database.exec('BEGIN IMMEDIATE')
+    return true
+  } catch (error) {
+    if ((error as { code?: unknown }).code === 'SQLITE_BUSY') return false
+    throw error
+  }
+}
+
 /** What SQLite finds wrong with the whole file; undefined where it is sound. */
 export function damageOf(database: Database): string | undefined {
   try {

@@ -51,6 +51,22 @@ describe('the first start', () => {
   })
 })
 
+test('of two over one folder the second is refused; who comes after a kill is not', async () => {
+  const home = join(folder.path, 'alone')
+  const first = await startRegistry(home)
+  const second = await runToEnd(home, {
+    command: [BINARY, 'registry', '--state', first.state, '--port', '0', '--mqtt-port', '0'],
+  })
+  expect([second.exitCode, second.stderr]).toEqual([
+    1,
+    expect.stringContaining(`Cannot use the registry in "${first.state}": another process runs it`),
+  ])
+  expect((await first.ask('GET', '/v1/keys')).status).toBe(200)
+  await first.stop('SIGKILL')
+  const third = await startRegistry(home)
+  expect(await third.stop()).toBe(0)
+})
+
 test('a first start that was killed at any of its durable writes is made good by the next', async () => {
   const home = join(folder.path, 'cut')
   for (const at of [1, 2, 5, 9, 14, 20, 27, 30]) {
