@@ -93,6 +93,19 @@ function addLooking(program: Command): void {
     })
 
   program
+    .command('replay')
+    .description('ask a running server again what was captured, and say how the answers differ')
+    .argument('<file>', 'of captured requests, gzipped or not')
+    .option('--url <url>', 'where the server is', 'http://127.0.0.1:8000')
+    .option('--model <name>', 'instead of the one that was asked then')
+    .addOption(new Option('--timeout-ms <number>').default(30_000).argParser(integerIn(1, 3_600_000)))
+    .addOption(OPTIONS.json())
+    .action(async (file, options) => {
+      const { runReplay } = await import('./app/replay.ts')
+      process.exitCode = await runReplay(file, { ...options, json: options.json === true }, print)
+    })
+
+  program
     .command('doctor')
     .description('look at everything that serving needs, and say what is wrong and how to mend it')
     .addOption(new Option('--models <dir>', 'model repository to look at: each model is loaded'))

@@ -14,6 +14,7 @@ const ARROWS: Readonly<Record<string, readonly string[]>> = {
   client: ['config'],
   inference: ['runtime'],
   health: [],
+  capture: ['inference', 'runtime'],
   http: ['inference', 'store', 'health', 'runtime'],
   store: ['trust'],
   trust: [],

@@ -18,6 +18,7 @@ import { setLogLevel } from '../kit/log.ts'
 import { OrtBackend } from '../runtime/ort-backend.ts'
 import { PROVIDER_NAMES, providerFullName } from '../runtime/providers.ts'
 import { BUILD } from './build-info.ts'
+import { describeCapture } from './describe-capture.ts'
 import { EMBEDDED } from './embedded.ts'
 import { ModelRepository } from './model-repository.ts'
 import { chooseLibrary, unpackFolder } from './runtime.ts'
@@ -30,7 +31,16 @@ export interface DoctorOptions {
 
 /** One thing looked at. `bad` needs a person; `note` is worth knowing. */
 export interface Finding {
-  readonly topic: 'machine' | 'config' | 'profile' | 'storage' | 'gpu' | 'runtime' | 'providers' | 'models'
+  readonly topic:
+    | 'machine'
+    | 'config'
+    | 'profile'
+    | 'storage'
+    | 'gpu'
+    | 'runtime'
+    | 'providers'
+    | 'models'
+    | 'capture'
   readonly verdict: 'good' | 'note' | 'bad'
   readonly what: string
 }
@@ -58,6 +68,13 @@ export async function examine(options: DoctorOptions): Promise<Finding[]> {
   await attempt(
     () => examineStorage(state, add),
     (what) => add('storage', 'bad', what),
+  )
+  await attempt(
+    () =>
+      describeCapture(state, config).then((what) =>
+        what.forEach((line) => void add('capture', 'good', line)),
+      ),
+    (what) => add('capture', 'bad', what),
   )
   await attempt(
     () => examineRuntime({ config, state, models: options.models, add }),

@@ -1,4 +1,6 @@
 import { join } from 'node:path'
+import type { Capture } from '../capture/capture.ts'
+import { Watch } from '../capture/watch.ts'
 import { type Config, loadConfig } from '../config/config.ts'
 import { readEnvironment } from '../config/environment.ts'
 import { type AppOptions, createHandler } from '../http/app.ts'
@@ -17,6 +19,7 @@ import { SentModels } from '../store/sent-files.ts'
 import { isEnrolled } from './agent/enrolment.ts'
 import { availableBytes } from './available-memory.ts'
 import { BUILD } from './build-info.ts'
+import { CAPTURE_PATH, captureFamilies, captureHandler, openCapture } from './capture.ts'
 import { exampleCurl } from './example.ts'
 import { keepLogOf } from './keep-log.ts'
 import { waitForStop } from './lifecycle.ts'
@@ -51,17 +54,7 @@ export async function runServe(options: ServeOptions, print: (line: string) => v
   const stop = waitForStop(environment)
 
   const backend = await openBackend({ config, state })
-  const lanes = new Lanes({
-    backend,
-    clock: systemClock,
-    runsMax: backend.threads,
-    cache: createCache(config),
-    memory: { bytesMax: config.models.memory_bytes_max, availableBytes },
-    wait: {
-      waitMsMax: config.models.load_wait_seconds_max * 1000,
-      waitItemsMax: config.models.load_wait_items_max,
-    },
-  })
+  const lanes = createLanes(config, backend)
   const engine = new Engine({
     lanes,
     requestsMax: config.inference.requests_max,
@@ -77,14 +70,19 @@ export async function runServe(options: ServeOptions, print: (line: string) => v
   })
   // Before the models are loaded: engines may take minutes to build, and until then the box is alive, if not ready.
   let isStarted = false
-  const tracer = new Tracer({
-    path: config.http.trace_file ?? join(state, 'trace.json'),
-    clock: systemClock,
-    write: createTraceWriter(),
-  })
+  const tracer = createTracer(config, state)
   const codec = new Codec()
-  const app = await describeApp(config, { engine, repository, tracer, codec, isStarted: () => isStarted })
-  const server = await listen(config.http, app, options)
+  const capture = await openCapture(config, { state, settings: (model) => repository.settings(model) })
+  const app = await describeApp(config, {
+    engine,
+    repository,
+    tracer,
+    codec,
+    capture,
+    isStarted: () => isStarted,
+  })
+  const steer = steerCapture(capture, { config, lanes })
+  const server = await listen(config.http, app, { ...options, steer })
   const stopping = new AbortController()
   // What is wrong with the folder itself is said when it is read.
   const loaded = await lookAtModels(options.models).catch(() => new Map<string, string>())
@@ -112,8 +110,36 @@ export async function runServe(options: ServeOptions, print: (line: string) => v
   // Answers of clients that have gone may still be in the writing: their lanes wait for the codec.
   await lanes.close()
   codec.stop()
+  await capture.close()
   await backend.stop()
   log.info('app.stopped')
+}
+
+function createLanes(config: Config, backend: Awaited<ReturnType<typeof openBackend>>): Lanes {
+  return new Lanes({
+    backend,
+    clock: systemClock,
+    runsMax: backend.threads,
+    cache: createCache(config),
+    memory: { bytesMax: config.models.memory_bytes_max, availableBytes },
+    wait: {
+      waitMsMax: config.models.load_wait_seconds_max * 1000,
+      waitItemsMax: config.models.load_wait_items_max,
+    },
+  })
+}
+
+function steerCapture(capture: Capture, { config, lanes }: { config: Config; lanes: Lanes }) {
+  return captureHandler(capture, {
+    path: `${config.http.base_path}${CAPTURE_PATH}`,
+    isAllowed: config.capture.allowed,
+    isKnown: (name) => lanes.index().some(({ model }) => model === name),
+  })
+}
+
+function createTracer({ http }: Config, state: string): Tracer {
+  const path = http.trace_file ?? join(state, 'trace.json')
+  return new Tracer({ path, clock: systemClock, write: createTraceWriter() })
 }
 
 function createCache({ inference }: Config): ResponseCache | undefined {
@@ -129,13 +155,17 @@ async function keepSent(state: string): Promise<SentModels> {
 }
 
 /** On TCP, and on a socket in the file system where the config names one. */
-async function listen(config: Config['http'], parts: AppOptions, options: ServeOptions) {
+async function listen(
+  config: Config['http'],
+  parts: AppOptions,
+  options: ServeOptions & { readonly steer: ReturnType<typeof captureHandler> },
+) {
   const handle = createHandler(parts)
   const at = { hostname: options.host ?? config.host, port: options.port ?? config.port }
   const tcp = listenTcp(at, handle)
   const path = config.unix_socket ?? options.unixSocket
   if (path === undefined) return { url: tcp.url, stop: () => tcp.stop() }
-  const unix = await listenUnix(path, handle)
+  const unix = await listenUnix(path, (request) => options.steer(request) ?? handle(request))
   return { url: tcp.url, stop: () => Promise.all([tcp.stop(), unix.stop()]) }
 }
 
@@ -146,10 +176,11 @@ async function describeApp(
     repository: ModelRepository
     tracer: Tracer
     codec: Codec
+    capture: Capture
     isStarted: () => boolean
   },
 ): Promise<AppOptions> {
-  const { engine, repository, tracer, codec, isStarted } = from
+  const { engine, repository, tracer, codec, capture, isStarted } = from
   return {
     engine,
     serverName: config.server_name,
@@ -167,6 +198,8 @@ async function describeApp(
     restrictions: await readRestrictions(config.restricted),
     regions: config.shared_memory ? new SharedRegions() : undefined,
     tracer,
+    watch: new Watch({ capture }),
+    moreMetrics: () => captureFamilies(capture.snapshot),
   }
 }
 

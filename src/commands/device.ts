@@ -8,7 +8,9 @@ export function addDeviceCommands(device: Command): void {
   asOperator(
     device
       .command('command')
-      .description('ask a device for something: identify, logs, restart_serve, rebirth, diagnostics'),
+      .description(
+        'ask a device for something: identify, logs, restart_serve, rebirth, diagnostics, capture',
+      ),
   )
     .argument('<device>')
     .argument('<op>')

@@ -61,6 +61,25 @@ const Config = z.strictObject({
     })
     .prefault({}),
   registry: RegistrySettings.prefault({}),
+  /** Requests that models ask to be kept, or that somebody asks for from afar. */
+  capture: z
+    .strictObject({
+      /** False: none, whatever a model's config or a command says. */
+      allowed: z.boolean().default(true),
+      /** On disk, of all models together. */
+      bytes_max: z
+        .int()
+        .min(65_536)
+        .max(2 ** 40)
+        .default(256 * 1024 ** 2),
+      /** Written to the disk; what comes on top is let go. */
+      bytes_per_minute_max: z
+        .int()
+        .min(65_536)
+        .max(2 ** 40)
+        .default(64 * 1024 ** 2),
+    })
+    .prefault({}),
   commands: z
     .strictObject({
       /** Blinks when somebody asks the device to make itself known: a folder like /sys/class/leds/user. */

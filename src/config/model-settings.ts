@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import { BatchingSettings } from './batching-settings.ts'
+import { CaptureSettings } from './capture-settings.ts'
 import { ClientHints } from './client-hints.ts'
 import { ensembleIssues } from './ensemble-check.ts'
 import { EnsembleSettings } from './ensemble-settings.ts'
@@ -84,6 +85,8 @@ const Fields = z.strictObject({
   /** Loaded by the first request for it, not at the start, and again after it was let go for another. */
   on_demand: z.boolean().default(false),
   session: SessionSettings.prefault({}),
+  /** Which requests are kept with their answers; none without it. */
+  capture: CaptureSettings.optional(),
   /** For `limpet infer`; the data plane only passes it on. */
   client: ClientHints.optional(),
   /** Free words about the model, passed on in its config. */

@@ -1,7 +1,9 @@
 import { type Context, Hono } from 'hono'
 import type { Engine } from '../inference/engine.ts'
+import type { RequestWatch } from '../inference/request-watch.ts'
 import { EdgeError } from '../kit/errors.ts'
 import type { HistogramSnapshot } from '../kit/histogram.ts'
+import type { Family } from '../kit/metrics-text.ts'
 import type { Labels } from './classification.ts'
 import type { Codec } from './codec.ts'
 import { docsRoutes } from './docs-routes.ts'
@@ -48,6 +50,10 @@ export interface AppOptions {
   /** Undefined: shared memory is off. */
   readonly regions: SharedRegions | undefined
   readonly tracer: Tracer
+  /** Undefined: nobody looks at requests. */
+  readonly watch: RequestWatch | undefined
+  /** What others have counted. */
+  readonly moreMetrics: () => readonly Family[]
 }
 
 /** The device's HTTP API: the Open Inference Protocol, in Triton's dialect. */
@@ -157,10 +163,11 @@ export function createHandler(options: AppOptions): (request: Request) => Respon
 
 /** The text format of Prometheus, version 0.0.4. */
 async function metricsResponse(
-  { engine, loopDelay, machine }: AppOptions,
+  { engine, loopDelay, machine, moreMetrics }: AppOptions,
   refusals: Refusals,
 ): Promise<Response> {
-  const text = writeMetrics(engine, { loopDelay: loopDelay(), machine: await machine(), refusals })
+  const beside = { loopDelay: loopDelay(), machine: await machine(), refusals, more: moreMetrics() }
+  const text = writeMetrics(engine, beside)
   return new Response(text, { headers: { 'Content-Type': 'text/plain; version=0.0.4; charset=utf-8' } })
 }
 

@@ -1,5 +1,6 @@
 import { readBody } from './body.ts'
 import { type InferParts, type InferRoute, laneFor, withLane } from './infer.ts'
+import { inferWatched } from './watched.ts'
 
 /**
  * Triton's generate extension. An answer that is an error has its status and is no stream, as there when the first
@@ -20,7 +21,8 @@ export async function answerGenerate(
     const { signal } = request
     // Once more: while the body came another version may have taken over.
     const lane = await laneFor({ request, route, sequence }, engine)
-    const result = await lane.infer({ inputs, outputs: undefined, signal, priority, timeoutMs, sequence })
+    const asked = { inputs, outputs: undefined, signal, priority, timeoutMs, sequence }
+    const result = await inferWatched(lane, asked, { id, watch: parts.watch })
     try {
       const form = route.isStream ? 'event' : 'flat'
       const { model, version } = lane

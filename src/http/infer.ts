@@ -1,5 +1,6 @@
 import type { Engine, Permit } from '../inference/engine.ts'
 import { Lane } from '../inference/lane.ts'
+import type { RequestWatch } from '../inference/request-watch.ts'
 import type { SequencePart } from '../inference/sequences/plan.ts'
 import { EdgeError } from '../kit/errors.ts'
 import type { Tensor } from '../runtime/backend.ts'
@@ -13,6 +14,7 @@ import { decodeRawRequest } from './raw-request.ts'
 import type { SharedRegions } from './shared-regions.ts'
 import type { Tracer } from './tracer.ts'
 import type { WantedOutput } from './wanted-outputs.ts'
+import { inferWatched } from './watched.ts'
 
 export interface InferRoute {
   readonly model: string
@@ -28,6 +30,8 @@ export interface InferParts {
   /** Undefined: shared memory is off. */
   readonly regions: SharedRegions | undefined
   readonly tracer: Tracer
+  /** Undefined: nobody looks at requests. */
+  readonly watch: RequestWatch | undefined
 }
 
 /** One request: admitted, read, decoded, run, answered. What goes wrong is thrown and answered at the edge. */
@@ -87,15 +91,11 @@ async function inferWith(
   const wanted = decoded.outputs?.map(({ name }) => name)
   const { signal } = request
   trace?.mark('QUEUE_START')
-  const result = await lane.infer({
-    inputs,
-    outputs: wanted,
-    signal,
-    priority,
-    timeoutMs,
-    isVolatile,
-    sequence,
-  })
+  const result = await inferWatched(
+    lane,
+    { inputs, outputs: wanted, signal, priority, timeoutMs, isVolatile, sequence },
+    { id: decoded.id, watch: parts.watch },
+  )
   trace?.run(result.times)
   let answer: EncodedAnswer
   try {

@@ -79,6 +79,7 @@ export function writeMetrics(
     readonly loopDelay: HistogramSnapshot
     readonly machine: MachineSample
     readonly refusals: Refusals
+    readonly more: readonly Family[]
   },
 ): string {
   const lanes = engine.lanes.ready()
@@ -91,6 +92,7 @@ export function writeMetrics(
     ...refusalFamilies(beside.refusals),
     loopFamily(beside.loopDelay),
     ...machineFamilies(beside.machine),
+    ...beside.more,
   ])
 }
 

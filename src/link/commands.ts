@@ -37,6 +37,15 @@ export const Order = z.discriminatedUnion('op', [
   /** Says anew what it is like. */
   z.strictObject({ op: z.literal('rebirth') }),
   z.strictObject({ op: z.literal('diagnostics') }),
+  /** Keeps requests of a model with their answers for a while, and brings what was kept. */
+  z.strictObject({
+    op: z.literal('capture'),
+    model: z.string().min(1).max(256),
+    action: z.enum(['start', 'stop', 'status', 'upload']),
+    percent: z.number().min(0).max(100).default(1),
+    on_failure: z.boolean().default(true),
+    seconds: z.int().min(1).max(86_400).default(600),
+  }),
 ])
 export type Order = z.infer<typeof Order>
 export type OrderOf<Op extends Order['op']> = Extract<Order, { op: Op }>

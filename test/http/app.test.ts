@@ -44,6 +44,8 @@ async function stage(requestsMax = 4, isStarted = true) {
     restrictions: [],
     regions: undefined,
     tracer: createTracer(),
+    watch: undefined,
+    moreMetrics: () => [],
   })
   const ask = async (method: string, path: string, body?: string) => {
     const response = await handle(

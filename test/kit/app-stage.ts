@@ -37,6 +37,8 @@ export async function stageApp(options: Partial<AppOptions> = {}) {
     restrictions: [],
     regions: undefined,
     tracer: createTracer(),
+    watch: undefined,
+    moreMetrics: () => [],
     ...options,
   })
   const send = async (method: string, path: string, init: RequestInit = {}) =>

@@ -1,6 +1,7 @@
 import type { Config } from '../../config/config.ts'
 import type { Clock } from '../../kit/clock.ts'
 import { attach, INLINE_BYTES_MAX } from './attachment.ts'
+import { captureOperation } from './capture-operation.ts'
 import type { Operations } from './device-commands.ts'
 import { collectDiagnostics } from './diagnostics.ts'
 import type { Disk } from './disk.ts'
@@ -58,6 +59,11 @@ export function createOperations(parts: OperationParts): Operations {
     rebirth: async () => {
       await parts.reportState()
       return null
+    },
+    capture: (order, { rid, signal }) => {
+      const to = { rid, bring, clock, signal }
+      const attachTo = (bytes: Uint8Array<ArrayBuffer>, type: string) => attach({ bytes, type }, to)
+      return captureOperation(order, { serve: parts.serve, state: folders.state, attach: attachTo }, signal)
     },
     diagnostics: async (_, { rid, signal }) => {
       const bytes = await collectDiagnostics(

@@ -50,14 +50,18 @@ export class ServeClient implements ServePort {
   }
 
   /** What it answers, as text or JSON; at once or not at all. */
-  async ask(method: string, path: string, signal: AbortSignal): Promise<unknown> {
-    const answer = await this.#send(
-      method,
-      path,
-      AbortSignal.any([signal, AbortSignal.timeout(METRICS_MS_MAX)]),
-    )
+  async ask(method: string, path: string, signal: AbortSignal, body?: object): Promise<unknown> {
+    const limited = AbortSignal.any([signal, AbortSignal.timeout(METRICS_MS_MAX)])
+    const sent = body === undefined ? {} : { body: new TextEncoder().encode(JSON.stringify(body)) }
+    const answer = await this.#send(method, path, limited, sent)
     const isJson = answer.headers.get('content-type')?.includes('json') === true
-    return isJson ? await answer.json() : await answer.text()
+    const said: unknown = isJson ? await answer.json() : await answer.text()
+    if (answer.ok) return said
+    const { error } = said as { error?: unknown }
+    throw new EdgeError(
+      'peer_failed',
+      `The data plane answers ${answer.status}: ${String(error ?? said).slice(0, 2000)}`,
+    )
   }
 
   /** What serve says no to is the version's fault; that it is not there for a while is not. */
