@@ -3,7 +3,9 @@ import { prettifyError, z } from 'zod'
 import { loadConfig } from '../config/config.ts'
 import { readEnvironment } from '../config/environment.ts'
 import { EdgeError, messageOf } from '../kit/errors.ts'
+import { systemRandom } from '../kit/random.ts'
 import { enrolmentPath, readEnrolment, writeEnrolment } from './agent/enrolment.ts'
+import { claimFor, forgetClaim } from './agent/enrolment-claim.ts'
 import { deviceHardware } from './agent/hardware.ts'
 import { readTls } from './agent/tls.ts'
 import { BUILD } from './build-info.ts'
@@ -41,9 +43,11 @@ export async function runEnrol(options: EnrolOptions, print: (line: string) => v
   }
   const config = await loadConfig(options.config ?? environment.config)
   const tls = await readTls(config.registry)
-  const body = { token: options.token, device: options.device, hardware: describeHardware() }
+  const claim = await claimFor({ state, token: options.token, random: systemRandom })
+  const body = { token: options.token, device: options.device, claim, hardware: describeHardware() }
   const { device, secret, mqtt, root } = await ask(registry, body, tls)
   await writeEnrolment(state, { format: 1, registry, device, secret, mqtt_url: mqtt.url, root })
+  await forgetClaim(state)
   print(`Enrolled as "${device}" at ${registry}; kept in "${enrolmentPath(state)}"`)
   print('Start it, or start it again: limpet up')
 }

@@ -28,6 +28,10 @@ const NewToken = z.strictObject({
 const Enrol = z.strictObject({
   token: z.string().max(200),
   device: DeviceId.optional(),
+  claim: z
+    .string()
+    .regex(/^[0-9a-f]{64}$/)
+    .optional(),
   hardware: z
     .record(z.string(), z.json())
     .default({})
@@ -73,10 +77,10 @@ export function deviceRoutes(parts: DeviceParts): Route[] {
 async function enrol(c: Context, parts: DeviceParts): Promise<Response> {
   // Before the token is looked at: who guesses is slowed down, whatever the guess.
   parts.enrolLimit.take(parts.addressOf(c.req.raw))
-  const { token, device, hardware } = await readJson(c.req.raw, Enrol)
+  const { token, device, hardware, claim } = await readJson(c.req.raw, Enrol)
   // What a new device starts to trust. Looked at first: a token must not be used up for nothing.
   const root = present(await parts.readMetadata('root.json'), 'a registry has a root')
-  const credential = parts.enrolment.exchange({ token, device, hardware })
+  const credential = parts.enrolment.exchange({ token, device, hardware, claim })
   return c.json(
     {
       ...credential,

@@ -3,7 +3,7 @@ import { type Database, transact } from '../kit/database.ts'
 import { EdgeError } from '../kit/errors.ts'
 import type { Random } from '../kit/random.ts'
 import type { Devices } from './devices.ts'
-import { isSameHash, makeSecret, parseSecret } from './secrets.ts'
+import { hashSecret, isSameHash, makeSecret, parseSecret } from './secrets.ts'
 
 export interface Token {
   /** Told once. */
@@ -36,7 +36,7 @@ export class Enrolment {
     const expires = created + wanted.seconds * 1000
     transact(this.#database, () => {
       // What is past says nothing any more.
-      this.#database.prepare('DELETE FROM enrolment_token WHERE expires < ? OR used IS NOT NULL').run(created)
+      this.#database.prepare('DELETE FROM enrolment_token WHERE expires < ?').run(created)
       this.#refuseFlood()
       this.#database
         .prepare(
@@ -49,19 +49,30 @@ export class Enrolment {
 
   #refuseFlood(): void {
     const { count } = this.#database
-      .prepare<[], { count: number }>('SELECT count(*) AS count FROM enrolment_token')
+      .prepare<[], { count: number }>('SELECT count(*) AS count FROM enrolment_token WHERE used IS NULL')
       .get() ?? { count: 0 }
     if (count < TOKENS_MAX) return
     throw new EdgeError('conflict', `Cannot make a token: ${count} are unused, at most ${TOKENS_MAX}`)
   }
 
-  /** A credential for the token: both in one transaction, so that a token is worth one, whoever asks how often. */
-  exchange(given: { token: string; device: string | undefined; hardware: unknown }): {
+  /**
+   * A credential for the token: both in one transaction, so that a token is worth one, whoever asks how often. Who has
+   * been cut off from the answer asks again with the same claim, a secret of his own, and gets another for the same device.
+   */
+  exchange(given: {
+    token: string
+    device: string | undefined
+    hardware: unknown
+    claim?: string | undefined
+  }): {
     device: string
     secret: string
   } {
+    const claim = given.claim === undefined ? undefined : hashSecret(given.claim)
     return transact(this.#database, () => {
-      const token = this.#findToken(given.token)
+      const token = this.#findToken(given.token, claim)
+      if (token.enrolled !== null)
+        return { device: token.enrolled, secret: this.#devices.enrol(token.enrolled, given.hardware) }
       const device = chooseDevice(token.device, given.device, this.#random)
       if (this.#devices.has(device) && token.device !== device) {
         throw new EdgeError(
@@ -70,14 +81,17 @@ export class Enrolment {
         )
       }
       this.#database
-        .prepare('UPDATE enrolment_token SET used = ? WHERE id = ?')
-        .run(this.#clock.now(), token.id)
+        .prepare('UPDATE enrolment_token SET used = ?, claim_sha256 = ?, enrolled = ? WHERE id = ?')
+        .run(this.#clock.now(), claim ?? null, device, token.id)
       return { device, secret: this.#devices.enrol(device, given.hardware) }
     })
   }
 
   /** All that can be wrong with a token gets one answer: who guesses learns nothing. */
-  #findToken(text: string): { id: string; device: string | null } {
+  #findToken(
+    text: string,
+    claim: Uint8Array | undefined,
+  ): { id: string; device: string | null; enrolled: string | null } {
     const given = parseSecret(PREFIX, text)
     const row =
       given === undefined
@@ -89,7 +103,7 @@ export class Enrolment {
       row !== undefined &&
       given !== undefined &&
       isSameHash(row.secret_sha256, given.sha256) &&
-      row.used === null &&
+      (row.used === null || isClaimedBy(row, claim)) &&
       row.expires > this.#clock.now()
     if (isGood) return row
     throw new EdgeError(
@@ -99,12 +113,18 @@ export class Enrolment {
   }
 }
 
+function isClaimedBy({ claim_sha256: before, enrolled }: TokenRow, claim: Uint8Array | undefined): boolean {
+  return claim !== undefined && before !== null && enrolled !== null && isSameHash(before, claim)
+}
+
 interface TokenRow {
   readonly id: string
   readonly secret_sha256: Uint8Array
   readonly device: string | null
   readonly expires: number
   readonly used: number | null
+  readonly claim_sha256: Uint8Array | null
+  readonly enrolled: string | null
 }
 
 function chooseDevice(bound: string | null, wished: string | undefined, random: Random): string {

@@ -130,6 +130,11 @@ const STEPS: readonly string[] = [
   `,
   TELEMETRY_TABLES,
   ROLLOUT_FAILURES,
+  // Who has used a token, so that the answer to it may be given again: to the same one, who may not have got it.
+  `
+  ALTER TABLE enrolment_token ADD COLUMN claim_sha256 BLOB;
+  ALTER TABLE enrolment_token ADD COLUMN enrolled TEXT;
+  `,
 ]
 
 /** As far as this module needs one. */

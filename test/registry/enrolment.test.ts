@@ -153,3 +153,41 @@ test('no token, secret or key stands in the database in clear', async () => {
   expect([...secrets, String(secret)].map((text) => text.length)).toEqual([64, 64, 64, 64])
   expect([...secrets, String(secret)].filter((text) => kept.includes(text))).toEqual([])
 })
+
+describe('whoever was cut off from the answer', () => {
+  const [mine, other] = ['a', 'b'].map((letter) => letter.repeat(64))
+
+  test('asks again with the same claim, and gets a credential that counts for the same device', async () => {
+    const { token } = await makeToken()
+    const first = await bodyOf(await enrol({ token, device: 'cut-1', claim: mine }))
+    // A token that is made meanwhile takes nothing away from it.
+    await makeToken()
+    const again = await enrol({ token, device: 'cut-1', claim: mine })
+    const second = await bodyOf(again)
+    expect([again.status, second['device']]).toEqual([201, 'cut-1'])
+    expect(stage.registry.devices.isSecretOf('cut-1', String(second['secret']))).toBe(true)
+    expect(stage.registry.devices.isSecretOf('cut-1', String(first['secret']))).toBe(false)
+  })
+
+  test('gets the id that the registry chose for it then', async () => {
+    const { token } = await makeToken()
+    const { device } = await bodyOf(await enrol({ token, claim: mine }))
+    expect((await bodyOf(await enrol({ token, claim: mine })))['device']).toBe(device)
+  })
+
+  test.each([
+    ['with another claim', { claim: other }],
+    ['without one', {}],
+  ])('%s gets nothing', async (_, claim) => {
+    const { token } = await makeToken()
+    expect((await enrol({ token, claim: mine })).status).toBe(201)
+    const again = await enrol({ token, ...claim })
+    expect([again.status, await bodyOf(again)]).toEqual([401, USED_UP])
+  })
+
+  test('gets nothing with a token that was used up without a claim', async () => {
+    const { token } = await makeToken()
+    expect((await enrol({ token })).status).toBe(201)
+    expect((await enrol({ token, claim: mine })).status).toBe(401)
+  })
+})
