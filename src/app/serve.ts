@@ -1,5 +1,6 @@
 import { join } from 'node:path'
 import type { Capture } from '../capture/capture.ts'
+import { Sketches } from '../capture/sketches.ts'
 import { Watch } from '../capture/watch.ts'
 import { type Config, loadConfig } from '../config/config.ts'
 import { readEnvironment } from '../config/environment.ts'
@@ -14,6 +15,7 @@ import { Lanes } from '../inference/lanes.ts'
 import { ResponseCache } from '../inference/response-cache.ts'
 import { systemClock } from '../kit/clock.ts'
 import { logger, setLogLevel } from '../kit/log.ts'
+import { systemRandom } from '../kit/random.ts'
 import { lookAtModels } from '../store/model-changes.ts'
 import { SentModels } from '../store/sent-files.ts'
 import { isEnrolled } from './agent/enrolment.ts'
@@ -31,6 +33,7 @@ import { ModelRepository } from './model-repository.ts'
 import { pollModels } from './poll-models.ts'
 import { readRestrictions } from './restrictions.ts'
 import { openBackend } from './runtime.ts'
+import { sketchFamilies } from './sketches.ts'
 
 export interface ServeOptions {
   readonly models: string
@@ -181,6 +184,10 @@ async function describeApp(
   },
 ): Promise<AppOptions> {
   const { engine, repository, tracer, codec, capture, isStarted } = from
+  const sketches = new Sketches({
+    percentOf: (model) => repository.settings(model)?.drift?.percent ?? 0,
+    random: systemRandom,
+  })
   return {
     engine,
     serverName: config.server_name,
@@ -198,8 +205,8 @@ async function describeApp(
     restrictions: await readRestrictions(config.restricted),
     regions: config.shared_memory ? new SharedRegions() : undefined,
     tracer,
-    watch: new Watch({ capture }),
-    moreMetrics: () => captureFamilies(capture.snapshot),
+    watch: new Watch({ capture, sketches }),
+    moreMetrics: () => [...captureFamilies(capture.snapshot), ...sketchFamilies(sketches)],
   }
 }
 

@@ -4,34 +4,42 @@ import { EdgeError, messageOf } from '../kit/errors.ts'
 import { logger } from '../kit/log.ts'
 import type { Tensor } from '../runtime/backend.ts'
 import { Capture } from './capture.ts'
+import type { Sketches } from './sketches.ts'
 
 const LOG = logger('inference')
 
 /** Shows requests to those who keep them. */
 export class Watch implements RequestWatch {
   readonly #capture: Capture
+  readonly #sketches: Sketches
 
-  constructor(parts: { capture: Capture }) {
+  constructor(parts: { capture: Capture; sketches: Sketches }) {
     this.#capture = parts.capture
+    this.#sketches = parts.sketches
   }
 
   look({ model, version }: { model: string; version: string }): RequestEye | undefined {
     const chosen = this.#capture.choose(model)
-    if (chosen === undefined) return undefined
-    const { rule, isSampled } = chosen
-    const of = { model, version, rule }
+    const isSketched = this.#sketches.choose(model)
+    if (chosen === undefined && !isSketched) return undefined
+    const of = { model, version }
     return {
-      answered: (seen) => unharmed(() => this.#answered(of, { ...seen, isSampled })),
+      answered: (seen) =>
+        unharmed(() => {
+          if (isSketched) this.#sketches.add(of, seen)
+          if (chosen !== undefined) this.#keepAnswered({ ...of, ...chosen }, seen)
+        }),
       failed: ({ error, ...seen }) =>
         unharmed(() => {
-          if (Capture.isFailure(error)) this.#capture.take(of, { ...seen, outputs: [], error })
+          if (chosen === undefined || !Capture.isFailure(error)) return
+          this.#capture.take({ ...of, rule: chosen.rule }, { ...seen, outputs: [], error })
         }),
     }
   }
 
-  #answered(
-    of: Parameters<Capture['take']>[0],
-    { isSampled, ...seen }: SeenRequest & { outputs: readonly Tensor[]; isSampled: boolean },
+  #keepAnswered(
+    { isSampled, ...of }: Parameters<Capture['take']>[0] & { readonly isSampled: boolean },
+    seen: SeenRequest & { readonly outputs: readonly Tensor[] },
   ): void {
     if (of.rule.onFailure && !areFinite(seen.outputs)) {
       const error = new EdgeError('output_unsupported', 'The answer holds NaN or infinity')

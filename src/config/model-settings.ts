@@ -2,6 +2,7 @@ import { z } from 'zod'
 import { BatchingSettings } from './batching-settings.ts'
 import { CaptureSettings } from './capture-settings.ts'
 import { ClientHints } from './client-hints.ts'
+import { DriftSettings } from './drift-settings.ts'
 import { ensembleIssues } from './ensemble-check.ts'
 import { EnsembleSettings } from './ensemble-settings.ts'
 import { reshapeProblem } from './reshape.ts'
@@ -87,6 +88,8 @@ const Fields = z.strictObject({
   session: SessionSettings.prefault({}),
   /** Which requests are kept with their answers; none without it. */
   capture: CaptureSettings.optional(),
+  /** What its numbers are like is summed up; not without it. */
+  drift: DriftSettings.optional(),
   /** For `limpet infer`; the data plane only passes it on. */
   client: ClientHints.optional(),
   /** Free words about the model, passed on in its config. */

@@ -7,6 +7,7 @@ import { Capture } from '../../src/capture/capture.ts'
 import { type CaptureRecord, decodeRecords, encodeRecord, wholeRecords } from '../../src/capture/record.ts'
 import { type CaptureRule, CaptureRules } from '../../src/capture/rules.ts'
 import { listSegments, Segments } from '../../src/capture/segments.ts'
+import { Sketches } from '../../src/capture/sketches.ts'
 import { Watch } from '../../src/capture/watch.ts'
 import { BugError, EdgeError } from '../../src/kit/errors.ts'
 import type { Tensor } from '../../src/runtime/backend.ts'
@@ -46,7 +47,7 @@ async function stageCapture(
   const segments = await Segments.open(root, { clock, bytesMax })
   const capture = new Capture({ rules, segments, clock, random, bytesPerMinuteMax })
   opened.push(capture)
-  const watch = new Watch({ capture })
+  const watch = new Watch({ capture, sketches: new Sketches({ percentOf: () => 0, random }) })
   const records = async (): Promise<CaptureRecord[]> => {
     await capture.flush()
     const files = await Promise.all((await listSegments(root)).map(({ path: file }) => readFile(file)))
