@@ -8,6 +8,7 @@ import { basename, join, relative } from 'node:path'
 import { promisify } from 'node:util'
 import { constants, zstdCompress } from 'node:zlib'
 import { type BunPlugin, Glob } from 'bun'
+import { type Asset, bundlePage } from '../src/console/bundle.ts'
 import { BUN_VERSION, fetchBun } from './fetch-bun.mjs'
 
 const ROOT = join(import.meta.dir, '..')
@@ -64,6 +65,8 @@ async function compile(target: Target, outfile: string): Promise<void> {
   const executablePath = await fetchBun({ platform: TARGETS[target].bun, folder: join(ROOT, '.tools'), say })
   const { version } = (await Bun.file(join(ROOT, 'package.json')).json()) as { version: string }
   await mkdir(DIST, { recursive: true })
+  // Before the other one: a bundling that waits for another within it never ends (seen with Bun 1.4.5).
+  const assets = await bundlePage()
   const result = await Bun.build({
     entrypoints: ['src/main.ts', ...Object.values(THREADS)].map((path) => join(ROOT, path)),
     root: ROOT,
@@ -76,7 +79,7 @@ async function compile(target: Target, outfile: string): Promise<void> {
       LIMPET_COMMITTED_MS: JSON.stringify(readCommitTime()),
       ...Object.fromEntries(Object.entries(THREADS).map(([name, path]) => [name, pathInBinary(path)])),
     },
-    plugins: [embedFiles(target)],
+    plugins: [embedFiles(target), embedConsole(assets)],
     compile: { target: `bun-linux-${target}`, outfile, executablePath },
   })
   if (!result.success) throw new AggregateError(result.logs, `Cannot build ${outfile}`)
@@ -111,6 +114,19 @@ function embedFiles(target: Target): BunPlugin {
           contents: `${imports.join('\n')}\nexport const EMBEDDED = { ${entries.join(', ')} }\n`,
         }
       })
+    },
+  }
+}
+
+/** Puts the console's files, made now, in the place of what makes them when they are asked for. */
+function embedConsole(assets: readonly Asset[]): BunPlugin {
+  return {
+    name: 'embed-console',
+    setup(build) {
+      build.onLoad({ filter: /src\/console\/assets\.ts$/ }, () => ({
+        loader: 'ts',
+        contents: `export const consoleAssets = async () => (${JSON.stringify(assets)})\n`,
+      }))
     },
   }
 }

@@ -174,6 +174,7 @@ async function announce({ registry, device }: { registry: string; device: string
   }))
   console.log(`limpet is up: device on ${device}, registry on ${registry}
   try: curl -s ${device}/v2/models/simple/infer -d '${JSON.stringify({ inputs })}'
+  the console: ${registry}, with the key in ${join(REGISTRY, 'admin.key')}
   a second version, over the air (README, "A second version"): . ${join(STATE, 'env')}`)
 }
 

@@ -22,7 +22,8 @@ const ARROWS: Readonly<Record<string, readonly string[]>> = {
   bundle: ['trust', 'store'],
   ota: ['trust', 'store'],
   link: [],
-  registry: ['trust', 'store', 'link'],
+  registry: ['trust', 'store', 'link', 'console'],
+  console: [],
 }
 
 /** Foreign module → folders that own it. */
@@ -36,6 +37,9 @@ const OWNERS: Readonly<Record<string, readonly string[]>> = {
   commander: ['main.ts', 'commands'],
   pino: ['kit'],
   croner: ['kit'],
+  preact: ['console'],
+  'preact/hooks': ['console'],
+  uplot: ['console'],
   'tuf-js': ['trust'],
   'tuf-js/dist/error': ['trust'],
   'tuf-js/dist/store': ['trust'],
@@ -52,7 +56,7 @@ interface Source {
 }
 
 const sources: Source[] = await Promise.all(
-  (await Array.fromAsync(new Glob('**/*.ts').scan({ cwd: SRC }))).sort().map(async (path) => {
+  (await Array.fromAsync(new Glob('**/*.{ts,tsx}').scan({ cwd: SRC }))).sort().map(async (path) => {
     const text = await Bun.file(join(SRC, path)).text()
     const code = text.replaceAll(/\/\*[\s\S]*?\*\//g, '').replaceAll(/^\s*\/\/.*$/gm, '')
     return { path, folder: path.split('/')[0] ?? '', text, code }
@@ -102,7 +106,7 @@ test('foreign modules are imported by their owners only', () => {
 
 describe('banned calls', () => {
   const bans: readonly [what: RegExp, only: RegExp, why: string][] = [
-    [/\bDate\.now\(|new Date\(\)/, /^kit\/clock\.ts$/, 'time comes in as a Clock'],
+    [/\bDate\.now\(|new Date\(\)/, /^(kit\/clock|console\/page\/now)\.ts$/, 'time comes in as a Clock'],
     [/\bprocess\.env\b/, /^config\/environment\.ts$/, 'the environment has one reader'],
     [
       /\bptr\(/,
@@ -143,7 +147,7 @@ test('committed text names no path of the machine it was written on', async () =
   const paths = listed.stdout
     .toString()
     .split('\0')
-    .filter((path) => /\.(ts|mjs|md|toml|json|sh|service)$/.test(path))
+    .filter((path) => /\.(ts|tsx|css|mjs|md|toml|json|sh|service)$/.test(path))
   const wrong: string[] = []
   for (const path of paths) {
     const text = await Bun.file(join(SRC, '..', path)).text()

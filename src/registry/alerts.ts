@@ -123,6 +123,25 @@ export class Alerts {
     return found?.message ?? null
   }
 
+  /** How many hold, and the gravest and newest of them. */
+  summary(newestMax: number): { warning: number; critical: number; newest: Alert[] } {
+    const rows = this.#database
+      .prepare<[], { severity: Alert['severity']; count: number }>(
+        'SELECT severity, count(*) AS count FROM alert WHERE cleared IS NULL GROUP BY severity',
+      )
+      .all()
+    const count = (severity: Alert['severity']) => rows.find((row) => row.severity === severity)?.count ?? 0
+    return {
+      warning: count('warning'),
+      critical: count('critical'),
+      newest: this.#database
+        .prepare<[number], Alert>(
+          'SELECT * FROM alert WHERE cleared IS NULL ORDER BY severity, since DESC LIMIT ?',
+        )
+        .all(newestMax),
+    }
+  }
+
   /** Devices of which at least one alert holds. */
   devicesWarned(): Set<string> {
     const rows = this.#database

@@ -7,6 +7,7 @@ import { auditRoutes } from './audit-routes.ts'
 import { audited } from './audited.ts'
 import { admit, recognise } from './caller.ts'
 import { type CommandRouteParts, commandRoutes } from './command-routes.ts'
+import { consoleRoutes } from './console-routes.ts'
 import { contentRoutes } from './content-routes.ts'
 import { type DeviceParts, deviceRoutes } from './device-routes.ts'
 import { type DiscoveryParts, discoveryRoutes } from './discovery-routes.ts'
@@ -15,11 +16,13 @@ import { keyRoutes } from './key-routes.ts'
 import { type LiveRouteParts, liveRoutes } from './live-routes.ts'
 import { type MetadataParts, metadataRoutes } from './metadata-routes.ts'
 import type { Objects } from './objects.ts'
+import { overviewRoutes } from './overview-routes.ts'
 import type { Packs } from './packs.ts'
 import { type RolloutRouteParts, rolloutRoutes } from './rollout-routes.ts'
 import type { Route } from './route.ts'
 import { type SessionRouteParts, sessionRoutes } from './session-routes.ts'
 import { tagRoutes } from './tag-routes.ts'
+import { versionRoutes } from './version-routes.ts'
 
 export interface RegistryParts
   extends DeviceParts,
@@ -55,6 +58,9 @@ export function listRoutes(parts: RegistryParts): Route[] {
     ...auditRoutes(parts),
     ...sessionRoutes(parts),
     ...commandRoutes(parts),
+    ...versionRoutes(parts),
+    ...overviewRoutes(parts),
+    ...consoleRoutes(),
   ]
 }
 

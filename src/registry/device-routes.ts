@@ -5,6 +5,7 @@ import type { Alerts } from './alerts.ts'
 import { DEVICE_ID } from './device-id.ts'
 import type { Devices } from './devices.ts'
 import type { Enrolment } from './enrolment.ts'
+import { type FleetView, LIVENESS } from './fleet-view.ts'
 import type { Liveness } from './liveness.ts'
 import type { RateLimit } from './rate-limit.ts'
 import { check, readJson } from './request-body.ts'
@@ -13,6 +14,7 @@ import type { Route } from './route.ts'
 const WEEK_SECONDS = 7 * 24 * 3600
 const HARDWARE_BYTES_MAX = 16 * 1024
 const EVENTS_MAX = 1000
+const DEVICES_MAX = 500
 
 const DeviceId = z.string().regex(DEVICE_ID, `expected a name that matches ${DEVICE_ID.source}`)
 
@@ -47,6 +49,7 @@ export interface DeviceParts {
   readonly enrolLimit: RateLimit
   readonly liveness: Liveness
   readonly alerts: Alerts
+  readonly fleet: FleetView
   /** Where devices find the broker. */
   readonly mqttUrl: () => string
   readonly readMetadata: (name: string) => Promise<Uint8Array | undefined>
@@ -68,7 +71,7 @@ export function deviceRoutes(parts: DeviceParts): Route[] {
       },
     ],
     ['anyone', 'POST', '/v1/enrol', (c) => enrol(c, parts)],
-    ['viewer', 'GET', '/v1/devices', (c) => c.json({ devices: describeAll(devices.list(), parts) })],
+    ['viewer', 'GET', '/v1/devices', (c) => answerDevices(c, parts)],
     ['viewer', 'GET', '/v1/devices/:device', (c) => c.json(describeAll([devices.get(named(c))], parts)[0])],
     ['viewer', 'GET', '/v1/devices/:device/events', (c) => answerEvents(c, devices)],
   ]
@@ -91,14 +94,32 @@ async function enrol(c: Context, parts: DeviceParts): Promise<Response> {
   )
 }
 
+const DevicePage = z.strictObject({
+  after: z.string().max(64).default(''),
+  count: z.coerce.number().int().min(1).max(DEVICES_MAX).default(50),
+  search: z.string().max(64).default(''),
+  liveness: z.enum(LIVENESS).optional(),
+})
+
+/** All of them, or, where the question says anything, some: after that id, of that name, as alive as that. */
+function answerDevices(c: Context, parts: DeviceParts): Response {
+  const { devices, fleet } = parts
+  if (Object.keys(c.req.query()).length === 0) return c.json({ devices: describeAll(devices.list(), parts) })
+  const { ids, total, next } = fleet.page(check(DevicePage, c.req.query()))
+  const shown = ids.map((id) => devices.get(id))
+  return c.json({ devices: describeAll(shown, parts), total, next })
+}
+
 const Page = z.strictObject({
+  /** The last ones, in place of the first ones. */
+  newest: z.enum(['true', 'false']).default('false'),
   after: z.coerce.number().int().min(0).default(0),
   count: z.coerce.number().int().min(1).max(EVENTS_MAX).default(100),
 })
 
 function answerEvents(c: Context, devices: Devices): Response {
-  const page = check(Page, { after: c.req.query('after'), count: c.req.query('count') })
-  const events = devices.events(c.req.param('device') ?? '', page)
+  const { newest, ...page } = check(Page, c.req.query())
+  const events = devices.events(c.req.param('device') ?? '', { ...page, isNewest: newest === 'true' })
   return c.json({ events: events.map((event) => ({ ...event, received: timeOf(event.received) })) })
 }
 

@@ -193,12 +193,14 @@ export class Devices {
       .run({ id, most: EVENTS_MAX })
   }
 
-  /** In the order of their arrival, after a number, so that a reader can go on where it stopped. */
-  events(id: string, range: { after: number; count: number }): KeptEvent[] {
+  /** In the order of their arrival, after a number, so that a reader can go on where it stopped; or the newest of them. */
+  events(id: string, range: { after: number; count: number; isNewest?: boolean }): KeptEvent[] {
     this.get(id)
+    const order = range.isNewest === true ? 'DESC' : 'ASC'
     return this.#database
       .prepare<[string, number, number], Omit<KeptEvent, 'body'> & { body: string }>(
-        `SELECT number, sid, seq, received, body FROM event WHERE device = ? AND number > ? ORDER BY number LIMIT ?`,
+        `SELECT * FROM (SELECT number, sid, seq, received, body FROM event WHERE device = ? AND number > ?
+           ORDER BY number ${order} LIMIT ?) ORDER BY number`,
       )
       .all(id, range.after, range.count)
       .map((row) => ({ ...row, body: JSON.parse(row.body) as unknown }))

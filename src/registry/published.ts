@@ -53,6 +53,11 @@ export class Published {
     return isNew
   }
 
+  /** Ids of the keys that may sign for the family. */
+  async publishersOf(family: string): Promise<readonly string[]> {
+    return (await this.#current()).publishersOf(family)
+  }
+
   async list(): Promise<PublishedVersion[]> {
     return await (await this.#current()).listModels()
   }

@@ -16,6 +16,7 @@ import { Devices } from './devices.ts'
 import { Director } from './director.ts'
 import { Endpoints } from './endpoints.ts'
 import { Enrolment } from './enrolment.ts'
+import { FleetView } from './fleet-view.ts'
 import { LiveFeed } from './live.ts'
 import { Liveness } from './liveness.ts'
 import { Objects } from './objects.ts'
@@ -60,6 +61,7 @@ export interface Registry {
   readonly live: LiveFeed
   readonly liveness: Liveness
   readonly alerts: Alerts
+  readonly fleet: FleetView
   readonly telemetry: TelemetryStore
   readonly endpoints: Endpoints
   readonly census: Census
@@ -71,6 +73,7 @@ export async function openRegistry(sources: RegistrySources): Promise<Registry> 
   transact(database, () => migrate(database))
   const live = new LiveFeed()
   const alerts = new Alerts({ database, live })
+  const liveness = new Liveness(sources)
   const devices = new Devices({ ...sources, live, alerts })
   const packs = await Packs.open(join(folder, 'packs'), sources)
   const objects = await Objects.open(join(folder, 'objects'), { packs })
@@ -103,8 +106,9 @@ export async function openRegistry(sources: RegistrySources): Promise<Registry> 
     commands: new Commands({ ...sources, live }),
     uploads: await Uploads.open(join(folder, 'uploads'), sources),
     live,
-    liveness: new Liveness(sources),
+    liveness,
     alerts,
+    fleet: new FleetView({ ...sources, liveness, alerts }),
     telemetry: new TelemetryStore({
       database,
       clock,

@@ -64,6 +64,15 @@ const ACCESS: readonly [route: string, path: string, allowed: string][] = [
   // A device finds its own commands only.
   ['PUT /v1/uploads/:id', '/v1/uploads/0123', 'device'],
   ['GET /v1/uploads/:id', '/v1/uploads/0123', 'admin operator'],
+  ['GET /v1/models/:family/:name/:version', '/v1/models/vision/yolo/1', 'admin publisher operator viewer'],
+  ['GET /v1/overview', '/v1/overview', 'admin publisher operator viewer'],
+  ['GET /', '/', 'anyone device admin publisher operator viewer'],
+  ['GET /devices/:device', '/devices/cam-01', 'anyone device admin publisher operator viewer'],
+  ['GET /models', '/models', 'anyone device admin publisher operator viewer'],
+  ['GET /models/:family/:name', '/models/vision/yolo', 'anyone device admin publisher operator viewer'],
+  ['GET /audit', '/audit', 'anyone device admin publisher operator viewer'],
+  ['GET /access', '/access', 'anyone device admin publisher operator viewer'],
+  ['GET /assets/:file', '/assets/icon.svg', 'anyone device admin publisher operator viewer'],
 ]
 
 test('every route is in the table', () => {

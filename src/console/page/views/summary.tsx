@@ -1,0 +1,163 @@
+import { count, plural } from '../format.ts'
+import { Ago, Empty, Loaded, Panel } from '../parts/page.tsx'
+import { livenessTone, Mark, Status } from '../parts/status.tsx'
+import { useResource } from '../resource.ts'
+import { Link } from '../router.tsx'
+
+interface Overview {
+  readonly devices: {
+    readonly total: number
+    readonly alive: number
+    readonly warning: number
+    readonly offline: number
+  }
+  readonly models: readonly {
+    readonly model: string
+    readonly devices: number
+    readonly versions: readonly { readonly version: string; readonly devices: number }[]
+  }[]
+  readonly alerts: {
+    readonly warning: number
+    readonly critical: number
+    readonly newest: readonly {
+      readonly device: string
+      readonly name: string
+      readonly severity: string
+      readonly since: string
+      readonly message: string
+    }[]
+  }
+}
+
+/** The fleet at a glance. */
+export function Summary() {
+  const overview = useResource<Overview>('/v1/overview', { kinds: ['device', 'alert'] })
+  return (
+    <Loaded from={overview}>
+      {(seen) => (
+        <>
+          <Liveness devices={seen.devices} />
+          <div class="columns">
+            <Versions models={seen.models} />
+            <Alerts alerts={seen.alerts} />
+          </div>
+        </>
+      )}
+    </Loaded>
+  )
+}
+
+const KINDS = ['alive', 'warning', 'offline'] as const
+
+function Liveness({ devices }: { readonly devices: Overview['devices'] }) {
+  return (
+    <section class="tide" aria-label="Liveness">
+      <ul class="tide-counts">
+        {KINDS.map((kind) => (
+          <li key={kind}>
+            <Link href={`/?liveness=${kind}`}>
+              <b>{count(devices[kind])}</b>
+              <Status tone={livenessTone(kind)}>{kind}</Status>
+            </Link>
+          </li>
+        ))}
+        <li class="tide-total">
+          <b>{count(devices.total)}</b> <span>{devices.total === 1 ? 'device' : 'devices'}</span>
+        </li>
+      </ul>
+      <Shares
+        shares={KINDS.map((kind) => ({
+          name: kind,
+          amount: devices[kind],
+          class: `fill-${livenessTone(kind)}`,
+        }))}
+      />
+    </section>
+  )
+}
+
+/** A bar of shares, for the eye alone: the figures stand beside it. */
+function Shares({ shares }: { readonly shares: readonly { name: string; amount: number; class: string }[] }) {
+  return (
+    <svg class="shares" viewBox="0 0 100 4" preserveAspectRatio="none" aria-hidden="true">
+      {placed(shares).map(({ name, from, width, class: fill }) => (
+        <rect key={name} x={from} width={width} height="4" class={fill} />
+      ))}
+    </svg>
+  )
+}
+
+function placed(shares: readonly { name: string; amount: number; class: string }[]) {
+  const total = shares.reduce((sum, { amount }) => sum + amount, 0) || 1
+  let from = 0
+  return shares.map((share) => {
+    const width = (share.amount / total) * 100
+    from += width
+    return { ...share, from: from - width, width }
+  })
+}
+
+function Versions({ models }: { readonly models: Overview['models'] }) {
+  return (
+    <Panel title="Versions running">
+      {models.length === 0 ? <Empty>Nothing has been reported yet.</Empty> : null}
+      <ul class="versions">
+        {models.map(({ model, devices, versions }) => (
+          <li key={model}>
+            <div class="line">
+              <Link href={`/models/${model}`} class="strong">
+                {model}
+              </Link>
+              <span class="note">{plural(devices, 'device')}</span>
+            </div>
+            <Shares
+              shares={versions.map(({ version, devices: amount }, index) => ({
+                name: version,
+                amount,
+                class: `fill-version-${Math.min(index, 4) + 1}`,
+              }))}
+            />
+            <p class="legend-line">
+              {versions.map(({ version, devices: amount }, index) => (
+                <span key={version}>
+                  <span class={`swatch fill-version-${Math.min(index, 4) + 1}`} />
+                  {version} <b>{count(amount)}</b>
+                </span>
+              ))}
+            </p>
+          </li>
+        ))}
+      </ul>
+    </Panel>
+  )
+}
+
+function Alerts({ alerts }: { readonly alerts: Overview['alerts'] }) {
+  const total = alerts.warning + alerts.critical
+  return (
+    <Panel
+      title="Alerts"
+      note={
+        total === 0 ? undefined : `${count(alerts.critical)} critical, ${plural(alerts.warning, 'warning')}`
+      }
+    >
+      {total === 0 ? <Empty>All is calm.</Empty> : null}
+      <ul class="alerts">
+        {alerts.newest.map((alert) => (
+          <li key={`${alert.device} ${alert.name} ${alert.message}`}>
+            <Mark tone={alert.severity === 'critical' ? 'bad' : 'warning'} />
+            <span>
+              <Link href={`/devices/${alert.device}`} class="strong">
+                {alert.device}
+              </Link>{' '}
+              <span class="hidden">{alert.severity}:</span> {alert.message}
+            </span>
+            <span class="note">
+              <Ago time={alert.since} />
+            </span>
+          </li>
+        ))}
+      </ul>
+    </Panel>
+  )
+}

@@ -1,0 +1,221 @@
+/** An operator at the console: a real Chromium, the compiled registry, a real device. */
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from 'bun:test'
+import { join } from 'node:path'
+import type { Browser, Page } from 'playwright-core'
+import { type Device, Fleet, startUp } from '../flow/fleet.ts'
+import { scaling } from '../flow/versions.ts'
+import { BINARY, createFolder, type Running, runToEnd } from '../kit/binary.ts'
+import {
+  findFaults,
+  HAS_CHROMIUM,
+  login,
+  PHONE,
+  startBrowser,
+  takePicture,
+  type Visitor,
+  visit,
+} from './browser.ts'
+
+// Processes are started, and a busy machine takes its time.
+setDefaultTimeout(120_000)
+
+const folder = await createFolder()
+let fleet: Fleet
+let key: string
+let browser: Browser
+let operator: Visitor
+let up: Running | undefined
+
+beforeAll(async () => {
+  if (!HAS_CHROMIUM) return
+  fleet = await Fleet.start(folder.path)
+  key = (await Bun.file(join(fleet.registry.state, 'admin.key')).text()).trim()
+  browser = await startBrowser()
+  operator = await visit(browser, fleet.registry.url)
+})
+
+afterAll(async () => {
+  await browser?.close()
+  await up?.stop()
+  await fleet?.registry.stop()
+  await folder.remove()
+})
+
+const heading = (page: Page, name: string | RegExp) => page.getByRole('heading', { name })
+
+describe.skipIf(!HAS_CHROMIUM)('an operator', () => {
+  test('is asked for a key, is told what is wrong with one, and comes in with a good one', async () => {
+    const { page } = operator
+    await page.goto('/')
+    expect(await findFaults(page)).toEqual([])
+    await takePicture(page, 'login')
+    await page.getByLabel('API key').fill('lk_wrong')
+    await page.getByRole('button', { name: 'Log in' }).click()
+    await page.getByText('Cannot log in: the key is unknown or revoked').waitFor()
+    await login(page, key)
+    await page.getByText('live', { exact: true }).waitFor()
+    await page.getByText('No device has enrolled yet.').waitFor()
+    expect(await page.evaluate('document.cookie')).toBe('')
+  })
+
+  test('makes a token, enrols a device with it, and sees it appear by itself', async () => {
+    const { page } = operator
+    await page.getByRole('button', { name: 'Enrol a device' }).click()
+    await page.getByLabel('Name of the device').fill('cam-01')
+    expect(await findFaults(page)).toEqual([])
+    await page.getByRole('button', { name: 'Make a token' }).click()
+    const line = (await page.locator('dialog code').textContent()) ?? ''
+    await page.getByRole('button', { name: 'Done' }).click()
+    const device: Device = {
+      name: 'cam-01',
+      home: join(folder.path, 'cam-01'),
+      state: join(folder.path, 'cam-01/state'),
+    }
+    await Bun.write(join(device.home, 'keep'), '')
+    const enrolled = await runToEnd(device.home, { command: [BINARY, ...line.split(' ').slice(1)] })
+    expect(enrolled.exitCode).toBe(0)
+    await page.getByRole('link', { name: 'cam-01' }).waitFor()
+    up = await startUp(device)
+    await page.getByRole('row', { name: /cam-01 alive/ }).waitFor()
+  })
+
+  test('assigns a version, and sees it fetched, proven, switched to and committed, step by step', async () => {
+    const { page } = operator
+    await fleet.publish(scaling(1))
+    await page.getByRole('link', { name: 'cam-01' }).click()
+    await heading(page, 'cam-01').waitFor()
+    await page.getByRole('button', { name: 'Assign a version' }).click()
+    await page.getByLabel('Version').selectOption('1')
+    await page.getByRole('button', { name: 'Assign', exact: true }).click()
+    await page.getByRole('row', { name: /vision\/scale 1 1/ }).waitFor({ timeout: 60_000 })
+    const history = page.getByRole('region', { name: 'Update history' })
+    await history.getByText('observe').first().waitFor({ timeout: 60_000 })
+    const steps = await history.locator('.steps .step').allTextContents()
+    expect(steps.slice(0, 8)).toEqual('resolve plan download verify stage probe wait activate'.split(' '))
+    expect(await findFaults(page)).toEqual([])
+    await takePicture(page, 'device')
+  })
+
+  test('fetches the log, and asks the device to report anew', async () => {
+    const { page } = operator
+    await page.getByRole('button', { name: 'Fetch the log' }).click()
+    await page.getByRole('log').getByText('app.').first().waitFor()
+    await page.getByRole('button', { name: 'Report anew' }).click()
+    await page.getByRole('row', { name: /rebirth done/ }).waitFor()
+    expect(await findFaults(page)).toEqual([])
+  })
+
+  test('sees what a version is made of, who has signed it, and where it has passed', async () => {
+    const { page } = operator
+    await page.getByRole('link', { name: 'Models' }).click()
+    await page.getByRole('link', { name: 'vision/scale' }).click()
+    await page.getByText('checked on every device').waitFor()
+    await page.getByText('any', { exact: true }).waitFor()
+    await page.getByText('1 device', { exact: true }).waitFor()
+    expect(await findFaults(page)).toEqual([])
+    await takePicture(page, 'model')
+  })
+
+  test('makes a key, which is shown once, and revokes it: whoever was in with it is out', async () => {
+    const { page } = operator
+    await page.getByRole('link', { name: 'Access' }).click()
+    await page.getByRole('button', { name: 'Make a key' }).click()
+    await page.getByRole('textbox', { name: 'Name' }).fill('guest')
+    await page.getByRole('button', { name: 'Make the key' }).click()
+    const text = (await page.locator('dialog code').textContent()) ?? ''
+    await page.getByRole('button', { name: 'Done' }).click()
+    await page.getByRole('row', { name: /guest viewer/ }).waitFor()
+    expect(await page.content()).not.toContain(text)
+
+    const guest = await visit(browser, fleet.registry.url)
+    await login(guest.page, text)
+    expect(await guest.page.getByRole('button', { name: 'Enrol a device' }).count()).toBe(0)
+    await page.getByRole('button', { name: 'Revoke guest' }).click()
+    expect(await findFaults(page)).toEqual([])
+    await page.getByRole('button', { name: 'Revoke', exact: true }).click()
+    await page.getByRole('row', { name: /guest viewer .* revoked/ }).waitFor()
+    await guest.page.reload()
+    await heading(guest.page, 'Log in to the registry').waitFor()
+    await guest.context.close()
+    expect(await findFaults(page)).toEqual([])
+    await takePicture(page, 'access')
+  })
+
+  test('finds all of that in the audit, without a secret', async () => {
+    const { page } = operator
+    await page.getByRole('link', { name: 'Audit' }).click()
+    const rows = page.getByRole('row').filter({ hasText: 'done' })
+    await rows.filter({ hasText: 'PUT /v1/assignments/cam-01' }).first().waitFor()
+    await rows.filter({ hasText: 'DELETE /v1/keys/' }).first().waitFor()
+    await page.getByText('PUT /v1/assignments/cam-01').first().click()
+    expect(await page.content()).not.toMatch(/l[ek]_[0-9a-f]{16}_/)
+    expect(await findFaults(page)).toEqual([])
+    await takePicture(page, 'audit')
+  })
+
+  test('goes everywhere by the keyboard: past the navigation, through a dialog, and back to where it was opened', async () => {
+    const { page } = operator
+    await page.goto('/')
+    await page.getByRole('link', { name: 'cam-01' }).first().waitFor()
+    await page.keyboard.press('Tab')
+    expect(await focused(page)).toBe('Skip to the page')
+    const enrol = page.getByRole('button', { name: 'Enrol a device' })
+    await enrol.focus()
+    await page.keyboard.press('Enter')
+    await page.getByLabel('Name of the device').waitFor()
+    await page.keyboard.press('Escape')
+    await page.locator('dialog').waitFor({ state: 'detached' })
+    expect(await focused(page)).toBe('Enrol a device')
+  })
+
+  test('what a device says of itself is shown as text, whatever it is', async () => {
+    const { page } = operator
+    const model = '<img src=x onerror=document.title=1>'
+    await page.goto(`/devices/${encodeURIComponent(model)}`)
+    await heading(page, model).waitFor()
+    await page.getByText(`Cannot find device "${model}"`).first().waitFor()
+    expect(await page.locator('main img').count()).toBe(0)
+  })
+
+  test('has asked nobody but the registry, and no page has complained', () => {
+    expect(operator.complaints).toEqual([])
+  })
+
+  test.each([
+    ['phone', { viewport: PHONE }],
+    ['dark', { colorScheme: 'dark' }],
+  ] as const)('every page is sound on %s, and nothing is wider than the screen', async (name, options) => {
+    const { context, page, complaints } = await visit(browser, fleet.registry.url, options)
+    await login(page, key)
+    for (const [path, sign] of [
+      ['/', 'cam-01'],
+      ['/devices/cam-01', 'Providers'],
+      ['/models', 'vision/scale'],
+      ['/models/vision/scale', 'Passed and runs'],
+      ['/audit', 'PUT /v1/assignments/cam-01'],
+      ['/access', 'guest'],
+    ] as const) {
+      await page.goto(path)
+      await page.getByText(sign).first().waitFor({ state: 'attached' })
+      expect([path, await findFaults(page)]).toEqual([path, []])
+      const excess = await page.evaluate<number>('document.documentElement.scrollWidth - innerWidth')
+      expect([path, excess]).toEqual([path, Math.min(excess, 0)])
+      await takePicture(page, `${name}${path.replaceAll('/', '-')}`)
+    }
+    expect(complaints).toEqual([])
+    await context.close()
+  })
+
+  test('logs out, and the way back leads to the login', async () => {
+    const { page } = operator
+    await page.goto('/access')
+    await page.getByRole('button', { name: 'Log out' }).click()
+    await heading(page, 'Log in to the registry').waitFor()
+    await page.goto('/access')
+    await heading(page, 'Log in to the registry').waitFor()
+  })
+})
+
+async function focused(page: Page): Promise<string> {
+  return await page.evaluate<string>('document.activeElement.textContent')
+}
