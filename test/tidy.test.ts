@@ -40,6 +40,7 @@ const OWNERS: Readonly<Record<string, readonly string[]>> = {
   preact: ['console'],
   'preact/hooks': ['console'],
   uplot: ['console'],
+  systeminformation: ['health'],
   'tuf-js': ['trust'],
   'tuf-js/dist/error': ['trust'],
   'tuf-js/dist/store': ['trust'],

@@ -47,7 +47,11 @@ export async function runAgent(options: AgentOptions): Promise<void> {
   }
   keepLogOf('agent', folders.state)
   await mkdir(folders.models, { recursive: true })
-  const disk = await openDisk(folders, { clock: systemClock, builtIn: options.builtIn })
+  const disk = await openDisk(folders, {
+    clock: systemClock,
+    builtIn: options.builtIn,
+    outboxBytesMax: config.health.outbox_bytes_max,
+  })
   const line = await openLink({ enrolment, config, disk, clock: systemClock })
   const restrictions = await readRestrictions(config.http.restricted)
   const serve = new ServeClient({

@@ -25,7 +25,21 @@ const Device = z.looseObject({
   id: z.string(),
   online: z.boolean(),
   seen: z.string().nullable(),
+  liveness: z.string(),
+  last_heartbeat: z
+    .looseObject({ received: z.string(), values: z.record(z.string(), z.number()).optional() })
+    .nullable(),
   state: z.unknown(),
+})
+const Alerts = z.object({
+  alerts: z.array(
+    z.looseObject({
+      severity: z.string(),
+      message: z.string(),
+      since: z.string(),
+      cleared: z.string().nullable(),
+    }),
+  ),
 })
 const Devices = z.object({ devices: z.array(Device) })
 const Event = z.looseObject({ received: z.string(), body: z.looseObject({}) })
@@ -130,12 +144,23 @@ export async function runDeviceList(options: OperatorOptions, print: Print): Pro
 export async function runDeviceShow(device: string, options: OperatorOptions, print: Print): Promise<void> {
   const registry = await openRegistryClient(options)
   const path = `v1/devices/${encodeURIComponent(device)}`
-  const [described, { events }] = await Promise.all([
+  const [described, { events }, { alerts }] = await Promise.all([
     registry.ask(Device, 'GET', path),
     registry.ask(Events, 'GET', `${path}/events?count=1000`),
+    registry.ask(Alerts, 'GET', `${path}/alerts`),
   ])
-  if (options.json) return print(JSON.stringify({ ...described, events }))
-  print(`${described.id}: ${described.online ? 'online' : 'offline'}, seen ${described.seen ?? 'never'}`)
+  if (options.json) return print(JSON.stringify({ ...described, alerts, events }))
+  print(`${described.id}: ${described.liveness}, seen ${described.seen ?? 'never'}`)
+  for (const line of describeHealth(described.last_heartbeat ?? undefined)) print(line)
+  for (const { severity, message, since, cleared } of alerts)
+    print(`${severity}: ${message}, since ${since}${cleared === null ? '' : `, cleared ${cleared}`}`)
   print(JSON.stringify(described.state, undefined, 2))
   for (const { received, body } of events) print(`${received}  ${JSON.stringify(body)}`)
+}
+
+/** What it said of itself last, as far as that is numbers. */
+function describeHealth(heartbeat: z.infer<typeof Device>['last_heartbeat'] | undefined): string[] {
+  const values = Object.entries(heartbeat?.values ?? {})
+  if (heartbeat == null || values.length === 0) return []
+  return [`at ${heartbeat.received}: ${values.map(([name, value]) => `${name} ${value}`).join(', ')}`]
 }

@@ -71,6 +71,10 @@ function describeStatus(status: Status): string[] {
     trust === null
       ? 'trust: not refreshed since the start'
       : `trust: root ${trust.root}, timestamp ${trust.timestamp}, snapshot ${trust.snapshot}, until ${trust.expires} by the ${trust.time_source}`,
+    ...status.alerts.map(({ severity, message, since }) => `${severity}: ${message}, since ${since}`),
+    ...status.sources_skipped.map(
+      ({ source, skipped, reason }) => `not measured: ${source}, ${skipped} times: ${reason}`,
+    ),
     ...(status.models.length === 0 ? ['no model is assigned'] : status.models.flatMap(describeModel)),
     ...status.quarantine.map(
       ({ model, version, sha256, code, reason }) =>

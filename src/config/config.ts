@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises'
 import { z } from 'zod'
 import { EdgeError, messageOf } from '../kit/errors.ts'
+import { HealthSettings } from './health-settings.ts'
 import { HttpSettings } from './http-settings.ts'
 import { RegistrySettings } from './registry-settings.ts'
 import { parseToml } from './toml.ts'
@@ -80,6 +81,7 @@ const Config = z.strictObject({
         .default(64 * 1024 ** 2),
     })
     .prefault({}),
+  health: HealthSettings.prefault({}),
   commands: z
     .strictObject({
       /** Blinks when somebody asks the device to make itself known: a folder like /sys/class/leds/user. */

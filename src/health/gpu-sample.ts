@@ -10,6 +10,11 @@ export interface GpuSample {
   readonly powerLimitWatts: number | undefined
   /** Since the driver was loaded. */
   readonly energyJoules: number | undefined
+  readonly temperatureCelsius: number | undefined
+  /** Of its graphics clock. */
+  readonly clockHertz: number | undefined
+  /** Why it is slower than it could be: NVML's bits. */
+  readonly throttleReasons: bigint | undefined
 }
 
 /** The thread's answer: a sample of each GPU, or why there is none. */

@@ -17,6 +17,15 @@ const SYMBOLS = {
   nvmlDeviceGetTotalEnergyConsumption: { args: ['u64', 'ptr'], returns: 'i32' },
 } as const
 
+/** Libraries differ in these: one that lacks them has its other figures all the same. */
+const MORE_SYMBOLS = {
+  nvmlDeviceGetTemperature: { args: ['u64', 'u32', 'ptr'], returns: 'i32' },
+  nvmlDeviceGetClockInfo: { args: ['u64', 'u32', 'ptr'], returns: 'i32' },
+  nvmlDeviceGetCurrentClocksThrottleReasons: { args: ['u64', 'ptr'], returns: 'i32' },
+} as const
+/** NVML_TEMPERATURE_GPU and NVML_CLOCK_GRAPHICS. */
+const [TEMPERATURE_GPU, CLOCK_GRAPHICS] = [0, 0] as const
+
 export const NVML_LIBRARY = 'libnvidia-ml.so.1'
 
 const UUID_BYTES = 96
@@ -25,6 +34,7 @@ const GPUS_MAX = 64
 const SUCCESS = 0
 
 type Functions = ReturnType<typeof dlopen<typeof SYMBOLS>>['symbols']
+type MoreFunctions = ReturnType<typeof dlopen<typeof MORE_SYMBOLS>>['symbols']
 type Query = (device: bigint, out: BigUint64Array) => number
 
 /** Opens the library; each sample then asks every GPU anew. Its calls can take long, or hang with the driver. */
@@ -37,10 +47,19 @@ export function openNvml(library: string): { sample: () => GpuReading } | { prob
   }
   const code = nvml.nvmlInit_v2()
   if (code !== SUCCESS) return { problem: `Cannot start "${library}": nvmlInit_v2 says ${code}, expected 0` }
-  return { sample: () => sampleAll(nvml) }
+  const more = openMore(library)
+  return { sample: () => sampleAll(nvml, more) }
 }
 
-function sampleAll(nvml: Functions): GpuReading {
+function openMore(library: string): MoreFunctions | undefined {
+  try {
+    return dlopen(library, MORE_SYMBOLS).symbols
+  } catch {
+    return undefined
+  }
+}
+
+function sampleAll(nvml: Functions, more: MoreFunctions | undefined): GpuReading {
   const out = new BigUint64Array(1)
   const code = nvml.nvmlDeviceGetCount_v2(out)
   if (code !== SUCCESS)
@@ -48,14 +67,17 @@ function sampleAll(nvml: Functions): GpuReading {
   const count = Math.min(lowWord(out), GPUS_MAX)
   const gpus: GpuSample[] = []
   for (let index = 0; index < count; index += 1) {
-    const gpu = sampleOne(nvml, index)
+    const gpu = sampleOne(nvml, { more, index })
     if (gpu !== undefined) gpus.push(gpu)
   }
   return { gpus }
 }
 
 /** Undefined for a GPU that has fallen off the bus. */
-function sampleOne(nvml: Functions, index: number): GpuSample | undefined {
+function sampleOne(
+  nvml: Functions,
+  { more, index }: { more: MoreFunctions | undefined; index: number },
+): GpuSample | undefined {
   const handle = new BigUint64Array(1)
   if (nvml.nvmlDeviceGetHandleByIndex_v2(index, handle) !== SUCCESS) return undefined
   const device = handle[0] ?? 0n
@@ -75,6 +97,22 @@ function sampleOne(nvml: Functions, index: number): GpuSample | undefined {
     powerWatts: power && lowWord(power) / 1000,
     powerLimitWatts: limit && lowWord(limit) / 1000,
     energyJoules: energy && Number(energy[0]) / 1000,
+    ...sampleMore(more, device),
+  }
+}
+
+function sampleMore(
+  more: MoreFunctions | undefined,
+  device: bigint,
+): Pick<GpuSample, 'temperatureCelsius' | 'clockHertz' | 'throttleReasons'> {
+  const temperature =
+    more && ask((of, out) => more.nvmlDeviceGetTemperature(of, TEMPERATURE_GPU, out), device)
+  const clock = more && ask((of, out) => more.nvmlDeviceGetClockInfo(of, CLOCK_GRAPHICS, out), device)
+  const reasons = more && ask(more.nvmlDeviceGetCurrentClocksThrottleReasons as Query, device)
+  return {
+    temperatureCelsius: temperature && lowWord(temperature),
+    clockHertz: clock && 1e6 * lowWord(clock),
+    throttleReasons: reasons?.[0],
   }
 }
 

@@ -109,6 +109,9 @@ function laneFamilies(lanes: readonly Lane[]): Family[] {
     Object.entries(statistics.failures).map(([reason, value]) => ({ labels: { ...labels, reason }, value })),
   )
   const pending = lanes.map(({ model, version, queued }) => ({ labels: { model, version }, value: queued }))
+  const last = snapshots
+    .filter(({ statistics }) => statistics.lastInferenceMs > 0)
+    .map(({ labels, statistics }) => ({ labels, value: statistics.lastInferenceMs / 1000 }))
   const histograms = LANE_HISTOGRAMS.map(([name, help, of]): Family => {
     const samples = snapshots.flatMap(({ labels, statistics }) =>
       histogramSamples(labels, statistics.histograms[of]),
@@ -129,6 +132,12 @@ function laneFamilies(lanes: readonly Lane[]): Family[] {
       help: 'Instantaneous number of pending requests awaiting execution per-model',
       type: 'gauge',
       samples: pending,
+    },
+    {
+      name: 'limpet_inference_last_timestamp_seconds',
+      help: 'When a version has answered last, in seconds since 1970',
+      type: 'gauge',
+      samples: last,
     },
   ]
 }

@@ -84,6 +84,8 @@ export class Link {
   /** The rev that the device knows; the agent says it. */
   #rev = 0
   #clockOffsetMs: number | undefined
+  /** The state has changed while there was no line: perhaps after it was said on one that was on its way. */
+  #owesState = false
 
   constructor(parts: LinkParts) {
     this.#parts = parts
@@ -197,6 +199,7 @@ export class Link {
   /** Says anew what the device is like, when that has changed; a line that is down says it when it is up again. */
   async reportState(): Promise<void> {
     if (this.#kept.isUp) await this.#presence.say(this.#kept.line)
+    else this.#owesState = true
   }
 
   fetchMetadata(name: string, bytesMax: number, signal = NEVER): Promise<Uint8Array | undefined> {
@@ -285,11 +288,13 @@ export class Link {
       { topic: this.#topics.registryState, qos: 1 },
       { topic: this.#topics.registryMeta, qos: 1 },
     ])
+    this.#owesState = false
     await this.#presence.say(line)
   }
 
   /** As long as the line lasts. */
   async #serve(line: Line): Promise<void> {
+    if (this.#owesState) await this.#presence.say(line)
     const left = new AbortController()
     void line.ended.then(() => left.abort())
     await Promise.all([

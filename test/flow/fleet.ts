@@ -106,7 +106,8 @@ export class Fleet {
   async events(device: string): Promise<ToldEvent[]> {
     const answer = await expectOk(this.registry.ask('GET', `/v1/devices/${device}/events?count=1000`))
     const { events } = (await answer.json()) as { events: { body: ToldEvent }[] }
-    return events.map(({ body }) => body)
+    // Whether this machine is hot or full while it tests is another matter.
+    return events.map(({ body }) => body).filter(({ kind }) => kind !== 'alert')
   }
 
   /** A command at the device. */
@@ -139,6 +140,7 @@ export class Fleet {
 const ENDED = ['committed', 'rejected', 'failed', 'reverted', 'stuck']
 
 export interface ToldEvent {
+  readonly kind?: string
   readonly rev: number
   readonly model: string
   readonly version: string

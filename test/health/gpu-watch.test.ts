@@ -38,6 +38,9 @@ withCompiler('each GPU says what it knows, in the units of the metrics', async (
       powerWatts: 45.5,
       powerLimitWatts: 70,
       energyJoules: 123.456,
+      temperatureCelsius: 61,
+      clockHertz: 1.41e9,
+      throttleReasons: 0x24n,
     },
     {
       uuid: 'GPU-second',
@@ -47,6 +50,9 @@ withCompiler('each GPU says what it knows, in the units of the metrics', async (
       powerWatts: undefined,
       powerLimitWatts: undefined,
       energyJoules: undefined,
+      temperatureCelsius: undefined,
+      clockHertz: undefined,
+      throttleReasons: undefined,
     },
   ])
   expect(await watch.sample()).toEqual(samples)

@@ -29,6 +29,9 @@ int nvmlDeviceGetMemoryInfo(u64 device, u64 *out) {
 }
 int nvmlDeviceGetPowerUsage(u64 device, unsigned *out) { *out = 45500; return gpu(device) == 0 ? 0 : 3; }
 int nvmlDeviceGetEnforcedPowerLimit(u64 device, unsigned *out) { *out = 70000; return gpu(device) == 0 ? 0 : 3; }
+int nvmlDeviceGetTemperature(u64 device, unsigned sensor, unsigned *out) { *out = 61; return gpu(device) + (int)sensor == 0 ? 0 : 3; }
+int nvmlDeviceGetClockInfo(u64 device, unsigned type, unsigned *out) { *out = 1410; return gpu(device) + (int)type == 0 ? 0 : 3; }
+int nvmlDeviceGetCurrentClocksThrottleReasons(u64 device, u64 *out) { *out = 0x24; return gpu(device) == 0 ? 0 : 3; }
 int nvmlDeviceGetTotalEnergyConsumption(u64 device, u64 *out) { *out = 123456; return gpu(device) == 0 ? 0 : 3; }
 `
 

@@ -1,6 +1,8 @@
 import { stat } from 'node:fs/promises'
 import { SiteBundle } from '../../bundle/site-bundle.ts'
 import type { Config } from '../../config/config.ts'
+import { type BoardFacts, readBoard } from '../../health/board.ts'
+import { RootFiles } from '../../health/files.ts'
 import type { Clock } from '../../kit/clock.ts'
 import { EdgeError } from '../../kit/errors.ts'
 import { systemRandom } from '../../kit/random.ts'
@@ -23,6 +25,7 @@ import type { Enrolment } from './enrolment.ts'
 import type { DeviceFolders } from './folders.ts'
 import { host } from './hardware.ts'
 import { keptManifests } from './kept-manifests.ts'
+import { openHealth } from './open-health.ts'
 import type { OpenLink } from './open-link.ts'
 import { createOperations } from './operations.ts'
 import { createProbePort } from './probe-port.ts'
@@ -55,6 +58,8 @@ export class Agent implements Control {
   readonly #updates: Updates
   readonly #assignments: Assignments
   readonly #bundle: SiteBundle
+  readonly #health: ReturnType<typeof openHealth>
+  #board: BoardFacts | undefined
   #changed = new AbortController()
   #described: object = {}
 
@@ -99,7 +104,13 @@ export class Agent implements Control {
       onTaken: (rev) => line.link.knowRev(rev),
       everyMs: parts.config.registry.poll_seconds * 1000,
     })
+    this.#health = openHealth({
+      ...parts,
+      expiresMs: () => this.#assignments.view?.expiresMs,
+      onAlert: () => this.#changed.abort(),
+    })
     line.describe = () => this.#described
+    line.live = () => this.#health.monitor.live
     const commands = this.#createCommands()
     line.link.onCommand((arrived) => commands.take(arrived))
     disk.events.onPut = () => this.#changed.abort()
@@ -118,7 +129,10 @@ export class Agent implements Control {
     const listening = calling.then(() => line.link.run(stop))
     await checkPointers({ journal: disk.journal, store: this.#store, serve }, stop)
     const looking = calling.then(() => this.#assignments.run(stop))
-    await Promise.all([listening, this.#updates.run(), looking, this.#reportChanges()])
+    const health = this.#health.monitor.run(stop)
+    void this.#readBoard()
+    await Promise.all([listening, this.#updates.run(), looking, this.#reportChanges(), health])
+    this.#health.close()
     await this.#bundle.close()
   }
 
@@ -136,7 +150,18 @@ export class Agent implements Control {
       advertiseUrl: config.registry.advertise_url,
       view: this.#assignments.view,
       progress: (model) => this.#updates.progress(model),
+      board: this.#board,
+      alerts: this.#health.monitor.alerts,
+      sourcesSkipped: this.#health.monitor.problems,
+      lastInferenceMs: (model) => this.#health.models.lastInferenceMs(model),
     })
+  }
+
+  /** What the machine is does not change while it runs: asked once, and told with the next report. */
+  async #readBoard(): Promise<void> {
+    const files = new RootFiles(this.#parts.config.health.root)
+    this.#board = await readBoard({ files, clock: this.#parts.clock })
+    this.#changed.abort()
   }
 
   approve(model: string): void {

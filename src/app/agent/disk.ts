@@ -34,13 +34,13 @@ export interface Disk {
 
 export async function openDisk(
   folders: DeviceFolders,
-  { clock, builtIn }: { clock: Clock; builtIn: string | undefined },
+  { clock, builtIn, outboxBytesMax }: { clock: Clock; builtIn: string | undefined; outboxBytesMax: number },
 ): Promise<Disk> {
   await makeFolderDurably(folders.versions)
   await makeFolderDurably(folders.work)
   const addonPath = await unpackEmbedded(EMBEDDED.sqlite, unpackFolder(folders.state))
   const database = await openSound({ addonPath, path: folders.database })
-  const outbox = new Outbox({ database, clock, random: systemRandom })
+  const outbox = new Outbox({ database, clock, random: systemRandom, bytesMax: outboxBytesMax })
   const events: Disk['events'] = { onPut: () => undefined }
   const port = {
     put: (event: object) => {

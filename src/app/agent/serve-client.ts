@@ -84,14 +84,22 @@ export class ServeClient implements ServePort {
   }
 
   async measure(name: string, version: string, signal: AbortSignal): Promise<Measured | undefined> {
+    const text = await this.readMetrics(signal)
     try {
-      const answer = await this.#send(
-        'GET',
-        '/metrics',
-        AbortSignal.any([signal, AbortSignal.timeout(METRICS_MS_MAX)]),
-      )
-      if (!answer.ok) return undefined
-      return readMeasured(await answer.text(), { name, version, start: await this.#start() })
+      if (text === undefined) return undefined
+      return readMeasured(text, { name, version, start: await this.#start() })
+    } catch {
+      signal.throwIfAborted()
+      return undefined
+    }
+  }
+
+  /** Undefined while nobody answers. */
+  async readMetrics(signal: AbortSignal): Promise<string | undefined> {
+    try {
+      const limited = AbortSignal.any([signal, AbortSignal.timeout(METRICS_MS_MAX)])
+      const answer = await this.#send('GET', '/metrics', limited)
+      return answer.ok ? await answer.text() : undefined
     } catch {
       signal.throwIfAborted()
       return undefined

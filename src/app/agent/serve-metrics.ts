@@ -5,7 +5,7 @@ export function readMeasured(
   text: string,
   { name, version, start }: { name: string; version: string; start: string },
 ): Measured | undefined {
-  const lane = new Lane(text, { model: name, version })
+  const lane = new Lane(readSamples(text), { model: name, version })
   const requests = lane.value('nv_inference_request_success')
   if (requests === undefined) return undefined
   const errors = lane.value('nv_inference_request_failure', { reason: 'BACKEND' }) ?? 0
@@ -21,21 +21,46 @@ export function readMeasured(
 const SAMPLE = /^([a-zA-Z_:][\w:]*)\{([^}]*)\} (\S+)$/gm
 const LABEL = /(\w+)="((?:[^"\\]|\\.)*)"/g
 
-class Lane {
-  readonly #samples: {
-    readonly name: string
-    readonly labels: ReadonlyMap<string, string>
-    readonly value: number
-  }[]
+interface Sample {
+  readonly name: string
+  readonly labels: ReadonlyMap<string, string>
+  readonly value: number
+}
 
-  constructor(text: string, of: Readonly<Record<string, string>>) {
-    this.#samples = [...text.matchAll(SAMPLE)]
-      .map(([, name = '', labels = '', value]) => ({
-        name,
-        labels: readLabels(labels),
-        value: Number(value),
-      }))
-      .filter(({ labels }) => hasLabels(labels, of))
+/** Each version that serves, by what it says of itself. */
+export function readLanes(text: string): Lane[] {
+  const byLane = new Map<string, Sample[]>()
+  for (const sample of readSamples(text)) {
+    const [model, version] = [sample.labels.get('model'), sample.labels.get('version')]
+    if (model === undefined || version === undefined) continue
+    const key = JSON.stringify([model, version])
+    const samples = byLane.get(key)
+    if (samples === undefined) byLane.set(key, [sample])
+    else samples.push(sample)
+  }
+  return [...byLane].map(([key, samples]) => {
+    const [model = '', version = ''] = JSON.parse(key) as string[]
+    return new Lane(samples, { model, version })
+  })
+}
+
+function readSamples(text: string): Sample[] {
+  return [...text.matchAll(SAMPLE)].map(([, name = '', labels = '', value]) => ({
+    name,
+    labels: readLabels(labels),
+    value: Number(value),
+  }))
+}
+
+class Lane {
+  readonly model: string
+  readonly version: string
+  readonly #samples: readonly Sample[]
+
+  constructor(samples: readonly Sample[], { model, version }: { model: string; version: string }) {
+    this.model = model
+    this.version = version
+    this.#samples = samples.filter(({ labels }) => hasLabels(labels, { model, version }))
   }
 
   value(name: string, labels: Readonly<Record<string, string>> = {}): number | undefined {

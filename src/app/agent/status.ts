@@ -1,4 +1,6 @@
 import { z } from 'zod'
+import type { AlertState } from '../../health/alerts.ts'
+import type { BoardFacts } from '../../health/board.ts'
 import { isWorking } from '../../ota/machine.ts'
 import type { StorePort } from '../../ota/ports.ts'
 import type { Update } from '../../ota/update.ts'
@@ -32,6 +34,18 @@ const ModelStatus = z.object({
   good: Version.nullable(),
   assigned: Version.nullable(),
   update: UpdateStatus.nullable(),
+  /** When it has answered last; null: not since this start, as far as is known. */
+  last_inference: z.string().nullable(),
+})
+
+const Alert = z.object({
+  name: z.string(),
+  subject: z.string(),
+  severity: z.string(),
+  since: z.string(),
+  value: z.number(),
+  limit: z.number(),
+  message: z.string(),
 })
 
 const Event = z.object({
@@ -51,6 +65,10 @@ export const Status = z.object({
   registry: z.string(),
   limpet: z.string(),
   hardware: z.object({ names: z.array(z.string()), providers: z.array(z.string()) }),
+  /** What most of all decides how a version does here. */
+  hardware_class: z.string(),
+  /** Null until the machine was asked. */
+  board: z.record(z.string(), z.union([z.string(), z.number()])).nullable(),
   link: z.enum(['up', 'down']),
   /** Where its models can be asked; null: it does not say. */
   advertise_url: z.string().nullable(),
@@ -75,6 +93,9 @@ export const Status = z.object({
       reason: z.string(),
     }),
   ),
+  alerts: z.array(Alert),
+  /** Of what is measured: who did not answer, how often, and why not. */
+  sources_skipped: z.array(z.object({ source: z.string(), skipped: z.int(), reason: z.string() })),
   events: z.array(Event),
 })
 
@@ -91,6 +112,10 @@ export async function readStatus(parts: {
   advertiseUrl: string | undefined
   view: TrustView | undefined
   progress: (model: string) => Progress | undefined
+  board: BoardFacts | undefined
+  alerts: readonly AlertState[]
+  sourcesSkipped: Status['sources_skipped']
+  lastInferenceMs: (model: string) => number | undefined
 }): Promise<Status> {
   const { enrolment, disk, view } = parts
   const { journal } = disk
@@ -100,6 +125,8 @@ export async function readStatus(parts: {
     registry: enrolment.registry,
     limpet: BUILD.version,
     hardware: { names: [...hardware.names], providers: [...hardware.providers] },
+    hardware_class: hardware.names.at(-1) ?? process.arch,
+    board: parts.board === undefined ? null : { ...parts.board },
     link: parts.isLinkUp ? 'up' : 'down',
     advertise_url: parts.advertiseUrl ?? null,
     rev: journal.assignment?.rev ?? 0,
@@ -115,6 +142,8 @@ export async function readStatus(parts: {
       code,
       reason,
     })),
+    alerts: parts.alerts.map(describeAlert),
+    sources_skipped: [...parts.sourcesSkipped],
     events: journal
       .events()
       .slice(0, EVENTS)
@@ -140,6 +169,7 @@ async function readModels(parts: Parameters<typeof readStatus>[0]): Promise<Mode
         good: versionOf(journal.good(model)),
         assigned: versionOf(assigned.get(model)),
         update: update === undefined ? null : describeUpdate(update, parts.progress(model)),
+        last_inference: isoOrNull(parts.lastInferenceMs(model)),
       }
     }),
   )
@@ -157,6 +187,15 @@ function describeUpdate(update: Update, progress: Progress | undefined): z.infer
     code,
     reason,
   }
+}
+
+function describeAlert(alert: AlertState): z.infer<typeof Alert> {
+  const { name, subject, severity = 'warning', since, value, limit, message } = alert
+  return { name, subject, severity, since: iso(since), value, limit, message }
+}
+
+function isoOrNull(ms: number | undefined): string | null {
+  return ms === undefined ? null : iso(ms)
 }
 
 function versionOf(
