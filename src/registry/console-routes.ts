@@ -6,7 +6,16 @@ import { EdgeError } from '../kit/errors.ts'
 import type { Route } from './route.ts'
 
 /** Addresses of the console's pages: each answers the same document, whose script looks at the address. */
-const PAGES = ['/', '/devices/:device', '/models', '/models/:family/:name', '/audit', '/access'] as const
+const PAGES = [
+  '/',
+  '/devices/:device',
+  '/models',
+  '/models/:family/:name',
+  '/rollouts',
+  '/rollouts/:id',
+  '/audit',
+  '/access',
+] as const
 
 /** Nothing from elsewhere, nothing in line, and in nobody's frame. */
 const HEADERS = {

@@ -1,16 +1,20 @@
 import type { Alert, Alerts } from './alerts.ts'
 import type { FleetView } from './fleet-view.ts'
+import { LIVE } from './rollout.ts'
+import type { Rollouts } from './rollouts.ts'
 import type { Route } from './route.ts'
 
 const ALERTS_MAX = 5
+const ROLLOUTS_MAX = 20
 
 export interface OverviewParts {
   readonly fleet: FleetView
   readonly alerts: Alerts
+  readonly rollouts: Rollouts
 }
 
 /** What an operator sees first. */
-export function overviewRoutes({ fleet, alerts }: OverviewParts): Route[] {
+export function overviewRoutes({ fleet, alerts, rollouts }: OverviewParts): Route[] {
   return [
     [
       'viewer',
@@ -21,6 +25,11 @@ export function overviewRoutes({ fleet, alerts }: OverviewParts): Route[] {
         return c.json({
           ...fleet.overview(),
           alerts: { warning, critical, newest: newest.map(describe) },
+          rollouts: rollouts.store
+            .open()
+            .filter(({ state }) => LIVE.includes(state))
+            .slice(0, ROLLOUTS_MAX)
+            .map(({ id, model, version, state }) => ({ id, model, version, state })),
         })
       },
     ],

@@ -2,8 +2,8 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from 'bun:test'
 import { join } from 'node:path'
 import type { Browser, Page } from 'playwright-core'
-import { type Device, Fleet, startUp } from '../flow/fleet.ts'
-import { scaling } from '../flow/versions.ts'
+import { type Device, eventually, Fleet, POLICY, startUp } from '../flow/fleet.ts'
+import { askScale, scaling } from '../flow/versions.ts'
 import { BINARY, createFolder, type Running, runToEnd } from '../kit/binary.ts'
 import {
   findFaults,
@@ -40,6 +40,9 @@ afterAll(async () => {
   await fleet?.registry.stop()
   await folder.remove()
 })
+
+/** The browser's own patience is too little for what a device takes. */
+const ENDED_MS_MAX = 90_000
 
 const heading = (page: Page, name: string | RegExp) => page.getByRole('heading', { name })
 
@@ -79,18 +82,67 @@ describe.skipIf(!HAS_CHROMIUM)('an operator', () => {
     await page.getByRole('row', { name: /cam-01 alive/ }).waitFor()
   })
 
-  test('assigns a version, and sees it fetched, proven, switched to and committed, step by step', async () => {
+  test('plans a rollout, sees what it comes to, starts it, and watches it to its end', async () => {
     const { page } = operator
     await fleet.publish(scaling(1))
+    await goTo(page, 'Rollouts')
+    await page.getByRole('button', { name: 'Plan a rollout' }).click()
+    await page.getByLabel('Waves, in percent').fill('50, 100')
+    await page.getByLabel('Calm after each wave').fill('0')
+    await page.getByLabel('Watched on each device').fill('1')
+    expect(await findFaults(page)).toEqual([])
+    await page.getByRole('button', { name: 'See what it comes to' }).click()
+    await page.getByText('It reaches 1 device.').waitFor()
+    await page.getByRole('button', { name: 'Make the draft' }).click()
+    await heading(page, 'vision/scale 1').waitFor()
+    await doNow(page, 'Start')
+    await state(page, 'done').waitFor({ timeout: ENDED_MS_MAX })
+    await page.getByRole('row', { name: /cam-01 committed/ }).waitFor()
+    expect(await findFaults(page)).toEqual([])
+    await takePicture(page, 'rollout')
+    expect(await askScale(up?.url ?? '')).toBe('1 times 1')
+  })
+
+  test('watches another one, pauses and resumes it, aborts it, and has every device go back', async () => {
+    const { page } = operator
+    await fleet.publish(scaling(2))
+    const waves = [{ devices: ['cam-01'], soak_seconds: 3600, success_percent_min: 100 }, { percent: 100 }]
+    const made = await fleet.registry.ask('POST', '/v1/rollouts', {
+      ...{ model: 'vision/scale', version: '2', waves, policy: POLICY },
+    })
+    expect(made.status).toBe(201)
+    await goTo(page, 'Rollouts')
+    await page.getByRole('link', { name: 'vision/scale 2' }).click()
+    await doNow(page, 'Start')
+    await state(page, 'soak').waitFor({ timeout: ENDED_MS_MAX })
+    expect(await askScale(up?.url ?? '')).toBe('2 times 2')
+    await doNow(page, 'Pause', 'lunch')
+    await state(page, 'paused').waitFor()
+    await doNow(page, 'Resume')
+    await state(page, 'soak').waitFor()
+    await page.getByText('lunch').waitFor()
+    await doNow(page, 'Abort', 'not what we wanted')
+    await state(page, 'aborted').waitFor({ timeout: ENDED_MS_MAX })
+    await doNow(page, 'Revert')
+    await state(page, 'reverted').waitFor({ timeout: ENDED_MS_MAX })
+    await page.getByText('not what we wanted').waitFor()
+    await eventually('the version before serves', async () => (await askScale(up?.url ?? '')) === '1 times 1')
+    expect(await findFaults(page)).toEqual([])
+    await takePicture(page, 'rollout-reverted')
+  })
+
+  test('assigns a version, and sees it fetched, proven, switched to and committed, step by step', async () => {
+    const { page } = operator
+    await page.goto('/')
     await page.getByRole('link', { name: 'cam-01' }).click()
     await heading(page, 'cam-01').waitFor()
     await page.getByRole('button', { name: 'Assign a version' }).click()
-    await page.getByLabel('Version').selectOption('1')
+    await page.getByLabel('Version').selectOption('2')
     await page.getByRole('button', { name: 'Assign', exact: true }).click()
-    await page.getByRole('row', { name: /vision\/scale 1 1/ }).waitFor({ timeout: 60_000 })
     const history = page.getByRole('region', { name: 'Update history' })
-    await history.getByText('observe').first().waitFor({ timeout: 60_000 })
-    const steps = await history.locator('.steps .step').allTextContents()
+    const newest = history.locator('.stories > li').first()
+    await newest.locator('.step', { hasText: 'activate' }).waitFor({ timeout: ENDED_MS_MAX })
+    const steps = await newest.locator('.step').allTextContents()
     expect(steps.slice(0, 8)).toEqual('resolve plan download verify stage probe wait activate'.split(' '))
     expect(await findFaults(page)).toEqual([])
     await takePicture(page, 'device')
@@ -107,18 +159,18 @@ describe.skipIf(!HAS_CHROMIUM)('an operator', () => {
 
   test('sees what a version is made of, who has signed it, and where it has passed', async () => {
     const { page } = operator
-    await page.getByRole('link', { name: 'Models' }).click()
+    await goTo(page, 'Models')
     await page.getByRole('link', { name: 'vision/scale' }).click()
-    await page.getByText('checked on every device').waitFor()
-    await page.getByText('any', { exact: true }).waitFor()
-    await page.getByText('1 device', { exact: true }).waitFor()
+    await page.getByText('checked on every device').first().waitFor()
+    await page.getByText('any', { exact: true }).first().waitFor()
+    await page.getByText('1 device', { exact: true }).first().waitFor()
     expect(await findFaults(page)).toEqual([])
     await takePicture(page, 'model')
   })
 
   test('makes a key, which is shown once, and revokes it: whoever was in with it is out', async () => {
     const { page } = operator
-    await page.getByRole('link', { name: 'Access' }).click()
+    await goTo(page, 'Access')
     await page.getByRole('button', { name: 'Make a key' }).click()
     await page.getByRole('textbox', { name: 'Name' }).fill('guest')
     await page.getByRole('button', { name: 'Make the key' }).click()
@@ -143,7 +195,7 @@ describe.skipIf(!HAS_CHROMIUM)('an operator', () => {
 
   test('finds all of that in the audit, without a secret', async () => {
     const { page } = operator
-    await page.getByRole('link', { name: 'Audit' }).click()
+    await goTo(page, 'Audit')
     const rows = page.getByRole('row').filter({ hasText: 'done' })
     await rows.filter({ hasText: 'PUT /v1/assignments/cam-01' }).first().waitFor()
     await rows.filter({ hasText: 'DELETE /v1/keys/' }).first().waitFor()
@@ -192,6 +244,8 @@ describe.skipIf(!HAS_CHROMIUM)('an operator', () => {
       ['/devices/cam-01', 'Providers'],
       ['/models', 'vision/scale'],
       ['/models/vision/scale', 'Passed and runs'],
+      ['/rollouts', 'vision/scale 2'],
+      ['/rollouts/r-2', 'not what we wanted'],
       ['/audit', 'PUT /v1/assignments/cam-01'],
       ['/access', 'guest'],
     ] as const) {
@@ -215,6 +269,25 @@ describe.skipIf(!HAS_CHROMIUM)('an operator', () => {
     await heading(page, 'Log in to the registry').waitFor()
   })
 })
+
+async function goTo(page: Page, name: string): Promise<void> {
+  const pages = page.getByRole('navigation', { name: 'Pages', exact: true })
+  await pages.getByRole('link', { name }).click()
+}
+
+/** The state of the rollout on whose page it is. */
+function state(page: Page, name: string) {
+  return page.locator('.page-head .status', { hasText: new RegExp(`^${name}$`) })
+}
+
+/** Presses a button that asks again, says why, and means it. */
+async function doNow(page: Page, action: string, reason = ''): Promise<void> {
+  await page.getByRole('button', { name: action, exact: true }).click()
+  const dialog = page.getByRole('dialog')
+  await dialog.getByLabel('Why').fill(reason)
+  await dialog.getByRole('button', { name: action, exact: true }).click()
+  await dialog.waitFor({ state: 'detached' })
+}
 
 async function focused(page: Page): Promise<string> {
   return await page.evaluate<string>('document.activeElement.textContent')

@@ -63,6 +63,16 @@ describe.skipIf(!HAS_CHROMIUM)('with 10,000 devices', () => {
       await page.getByText('1 to 1 of 1', { exact: true }).waitFor()
       expect(await page.locator('tbody tr').count()).toBe(1)
       expect(await findFaults(page)).toEqual([])
+
+      await page.goto('/devices/cam-00001')
+      const chart = page.getByRole('img', {
+        name: /^Temperature: cpu now \d+ °C, from \d+ °C to \d+ °C; gpu now/,
+      })
+      await chart.locator('canvas').waitFor()
+      await page.getByRole('img', { name: /^Memory used: .* GB/ }).waitFor()
+      await page.getByText('soc is at 91 °C, limit 85 °C').waitFor()
+      expect(await findFaults(page)).toEqual([])
+      await takePicture(page, 'health')
       expect(complaints).toEqual([])
     } finally {
       await browser.close()

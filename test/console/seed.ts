@@ -1,7 +1,9 @@
 /** Ten thousand devices that never were, written straight into a registry's database while it is stopped. */
 import { join } from 'node:path'
 import { EMBEDDED } from '../../src/app/embedded.ts'
-import { openDatabase, transact } from '../../src/kit/database.ts'
+import { systemClock } from '../../src/kit/clock.ts'
+import { type Database, openDatabase, transact } from '../../src/kit/database.ts'
+import { TelemetryStore } from '../../src/registry/telemetry.ts'
 
 const CLASSES = ['orin-nano', 'orin-nx', 'agx-orin', 'x86-64']
 const MODELS = ['vision/detector', 'vision/reader', 'audio/listener']
@@ -37,7 +39,38 @@ export function seedFleet(state: string, { devices, nowMs }: { devices: number; 
       if (number % 40 === 1) alert.run(id, number % 200 === 1 ? 'critical' : 'warning', nowMs - 600_000)
     }
   })
+  measure(database, { device: 'cam-00001', nowMs })
   database.close()
+}
+
+const HOURS = 6
+
+/** Six hours of one device, a point a minute. */
+function measure(database: Database, { device, nowMs }: { device: string; nowMs: number }): void {
+  const telemetry = new TelemetryStore({ database, clock: systemClock })
+  const series = (name: string, labels: Record<string, string>, of: (minute: number) => number) => ({
+    name,
+    labels,
+    points: Array.from({ length: 60 }, (_, minute): [number, number, number, number, number] => {
+      const mean = of(minute)
+      return [minute * 60, mean * 0.95, mean, mean * 1.04, mean]
+    }),
+  })
+  telemetry.keep(
+    Array.from({ length: HOURS }, (_, hour) => {
+      const from = nowMs - (HOURS - hour) * 3_600_000
+      const wave = (minute: number) => Math.sin((hour * 60 + minute) / 40)
+      return {
+        ...{ device, sid: 'seed', seq: hour + 1, step_seconds: 60, from, to: from + 3_599_000 },
+        series: [
+          series('temperature_celsius', { zone: 'cpu' }, (minute) => 58 + 6 * wave(minute)),
+          series('temperature_celsius', { zone: 'gpu' }, (minute) => 66 + 9 * wave(minute - 20)),
+          series('memory_used_bytes', {}, (minute) => 5.1e9 + 4e8 * wave(minute)),
+          series('gpu_utilization_percent', {}, (minute) => 55 + 35 * wave(minute + 9)),
+        ],
+      }
+    }),
+  )
 }
 
 function stateOf(

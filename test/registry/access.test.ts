@@ -70,6 +70,8 @@ const ACCESS: readonly [route: string, path: string, allowed: string][] = [
   ['GET /devices/:device', '/devices/cam-01', 'anyone device admin publisher operator viewer'],
   ['GET /models', '/models', 'anyone device admin publisher operator viewer'],
   ['GET /models/:family/:name', '/models/vision/yolo', 'anyone device admin publisher operator viewer'],
+  ['GET /rollouts', '/rollouts', 'anyone device admin publisher operator viewer'],
+  ['GET /rollouts/:id', '/rollouts/r-1', 'anyone device admin publisher operator viewer'],
   ['GET /audit', '/audit', 'anyone device admin publisher operator viewer'],
   ['GET /access', '/access', 'anyone device admin publisher operator viewer'],
   ['GET /assets/:file', '/assets/icon.svg', 'anyone device admin publisher operator viewer'],

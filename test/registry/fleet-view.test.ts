@@ -91,6 +91,7 @@ test('the overview counts devices by liveness, versions by model, and alerts', a
         ],
       },
     ],
+    rollouts: [],
     alerts: { warning: 0, critical: 1, newest: [{ device: 'cam-04', name: 'disk', message: 'it is full' }] },
   })
 })

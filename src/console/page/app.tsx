@@ -11,10 +11,17 @@ import { FleetView } from './views/fleet.tsx'
 import { LoginView } from './views/login.tsx'
 import { ModelView } from './views/model.tsx'
 import { ModelsView } from './views/models.tsx'
+import { RolloutView } from './views/rollout.tsx'
+import { RolloutsView } from './views/rollouts.tsx'
 
 const ENTRIES: readonly Entry[] = [
   { href: '/', label: 'Fleet', icon: 'M3 4h6v5H3zM11 4h6v5h-6zM3 11h6v5H3zM11 11h6v5h-6z' },
   { href: '/models', label: 'Models', icon: 'M10 2.500 17 6v8l-7 3.500L3 14V6zM3 6l7 3.500L17 6M10 9.500v8' },
+  {
+    href: '/rollouts',
+    label: 'Rollouts',
+    icon: 'M2 13c3 0 3-3 6-3s3 3 6 3 2-1 4-1M2 8c3 0 3-3 6-3s3 3 6 3 2-1 4-1',
+  },
   { href: '/audit', label: 'Audit', icon: 'M5 3h10v14H5zM8 7h4M8 10h4M8 13h2' },
   {
     href: '/access',
@@ -29,6 +36,8 @@ const PAGES: readonly [path: RegExp, page: (caught: readonly string[]) => Compon
   [/^\/devices\/([^/]+)$/, ([id = '']) => <DeviceView key={id} id={id} />],
   [/^\/models$/, () => <ModelsView />],
   [/^\/models\/([^/]+\/[^/]+)$/, ([model = '']) => <ModelView key={model} name={model} />],
+  [/^\/rollouts$/, () => <RolloutsView />],
+  [/^\/rollouts\/([^/]+)$/, ([id = '']) => <RolloutView key={id} id={id} />],
   [/^\/audit$/, () => <AuditView />],
   [/^\/access$/, () => <AccessView />],
 ]

@@ -1,7 +1,7 @@
-import { useState } from 'preact/hooks'
 import { useAnnounce, useClient } from '../client.ts'
-import { DeedForm, Dialog, Field } from '../parts/dialog.tsx'
+import { DeedForm, Dialog } from '../parts/dialog.tsx'
 import { Empty, Loaded } from '../parts/page.tsx'
+import { VersionFields } from '../parts/version-fields.tsx'
 import { useResource } from '../resource.ts'
 import type { Assignment, Model } from '../types.ts'
 
@@ -31,41 +31,25 @@ function AssignForm(props: {
   const { device, models, onClose } = props
   const client = useClient()
   const announce = useAnnounce()
-  const [name, setName] = useState(models[0]?.model ?? '')
-  const versions = models.find(({ model }) => model === name)?.versions ?? []
   return (
     <DeedForm
       label="Assign"
       onCancel={onClose}
       deed={async (fields) => {
+        const model = String(fields.get('model'))
         const version = String(fields.get('version'))
         const { assignments } = await client.get<{ assignments: Assignment[] }>('/v1/assignments')
         await client.send('PUT', `/v1/assignments/${encodeURIComponent(device)}`, {
-          models: withVersion(assignments, { device, model: name, version }),
+          models: withVersion(assignments, { device, model, version }),
         })
-        announce(`${name} ${version} assigned to ${device}`)
+        announce(`${model} ${version} assigned to ${device}`)
         onClose()
       }}
     >
-      <Field label="Model">
-        <select name="model" value={name} onChange={(event) => setName(event.currentTarget.value)}>
-          {models.map(({ model }) => (
-            <option key={model}>{model}</option>
-          ))}
-        </select>
-      </Field>
-      <Field
-        label="Version"
-        note="It is fetched, proven on the device, switched to and watched, and taken back if it does not do."
-      >
-        <select name="version" key={name}>
-          {versions
-            .toSorted((one, other) => other.release - one.release)
-            .map(({ version }) => (
-              <option key={version}>{version}</option>
-            ))}
-        </select>
-      </Field>
+      <VersionFields
+        models={models}
+        note="It is fetched, proven on the device, switched to and watched, and taken back if it does not do. Rollouts pass by a device that has an assignment of its own."
+      />
     </DeedForm>
   )
 }

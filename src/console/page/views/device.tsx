@@ -8,6 +8,7 @@ import { useResource } from '../resource.ts'
 import { Link } from '../router.tsx'
 import type { Device, ModelOnDevice } from '../types.ts'
 import { AssignDialog } from './assign.tsx'
+import { Explain } from './explain.tsx'
 import { livenessOf } from './fleet.tsx'
 import { Health } from './health.tsx'
 import { History } from './history.tsx'
@@ -41,6 +42,7 @@ export function DeviceView({ id }: { readonly id: string }) {
           </>
         )}
       </Loaded>
+      <Explain device={id} />
       <History device={id} />
       <Health device={id} />
       <Orders device={id} />

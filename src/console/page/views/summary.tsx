@@ -1,6 +1,6 @@
 import { count, plural } from '../format.ts'
 import { Ago, Empty, Loaded, Panel } from '../parts/page.tsx'
-import { livenessTone, Mark, Status } from '../parts/status.tsx'
+import { livenessTone, Mark, Status, stateTone } from '../parts/status.tsx'
 import { useResource } from '../resource.ts'
 import { Link } from '../router.tsx'
 
@@ -27,11 +27,17 @@ interface Overview {
       readonly message: string
     }[]
   }
+  readonly rollouts: readonly {
+    readonly id: string
+    readonly model: string
+    readonly version: string
+    readonly state: string
+  }[]
 }
 
 /** The fleet at a glance. */
 export function Summary() {
-  const overview = useResource<Overview>('/v1/overview', { kinds: ['device', 'alert'] })
+  const overview = useResource<Overview>('/v1/overview', { kinds: ['device', 'alert', 'rollout'] })
   return (
     <Loaded from={overview}>
       {(seen) => (
@@ -39,7 +45,10 @@ export function Summary() {
           <Liveness devices={seen.devices} />
           <div class="columns">
             <Versions models={seen.models} />
-            <Alerts alerts={seen.alerts} />
+            <div class="stack">
+              {seen.rollouts.length > 0 ? <Rollouts rollouts={seen.rollouts} /> : null}
+              <Alerts alerts={seen.alerts} />
+            </div>
           </div>
         </>
       )}
@@ -155,6 +164,23 @@ function Alerts({ alerts }: { readonly alerts: Overview['alerts'] }) {
             <span class="note">
               <Ago time={alert.since} />
             </span>
+          </li>
+        ))}
+      </ul>
+    </Panel>
+  )
+}
+
+function Rollouts({ rollouts }: { readonly rollouts: Overview['rollouts'] }) {
+  return (
+    <Panel title="Rollouts under way">
+      <ul class="plain-list">
+        {rollouts.map(({ id, model, version, state }) => (
+          <li key={id} class="line">
+            <Link href={`/rollouts/${id}`} class="strong">
+              {model} {version}
+            </Link>
+            <Status tone={stateTone(state)}>{state}</Status>
           </li>
         ))}
       </ul>
