@@ -13,6 +13,7 @@ import { openDisk } from './agent/disk.ts'
 import { readEnrolment } from './agent/enrolment.ts'
 import { firstContactMs } from './agent/first-contact.ts'
 import { deviceFolders } from './agent/folders.ts'
+import { openHost } from './agent/hardware.ts'
 import { openLink } from './agent/open-link.ts'
 import { ServeClient } from './agent/serve-client.ts'
 import { keepLogOf } from './keep-log.ts'
@@ -47,6 +48,7 @@ export async function runAgent(options: AgentOptions): Promise<void> {
   }
   keepLogOf('agent', folders.state)
   await mkdir(folders.models, { recursive: true })
+  const host = await openHost(config)
   const disk = await openDisk(folders, {
     clock: systemClock,
     builtIn: options.builtIn,
@@ -66,6 +68,7 @@ export async function runAgent(options: AgentOptions): Promise<void> {
     options,
     enrolment,
     folders,
+    host,
     disk,
     line,
     serve,

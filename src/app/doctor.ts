@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { type Config, loadConfig } from '../config/config.ts'
 import { readEnvironment } from '../config/environment.ts'
 import type { ModelSettings } from '../config/model-settings.ts'
-import { chooseProfile } from '../config/profile.ts'
+import type { ProfileChoice } from '../config/profile-choice.ts'
 import { GpuWatch } from '../health/gpu-watch.ts'
 import { NVML_LIBRARY } from '../health/nvml.ts'
 import { describeSpec } from '../inference/check.ts'
@@ -16,12 +16,14 @@ import { unpackEmbedded } from '../kit/embedded-file.ts'
 import { messageOf } from '../kit/errors.ts'
 import { setLogLevel } from '../kit/log.ts'
 import { OrtBackend } from '../runtime/ort-backend.ts'
-import { PROVIDER_NAMES, providerFullName } from '../runtime/providers.ts'
+import { PROVIDER_LIBRARIES, PROVIDER_NAMES, providerFullName } from '../runtime/providers.ts'
 import { BUILD } from './build-info.ts'
 import { describeCapture } from './describe-capture.ts'
+import { examineProfile } from './doctor-profile.ts'
 import { EMBEDDED } from './embedded.ts'
 import { ModelRepository } from './model-repository.ts'
-import { chooseLibrary, unpackFolder } from './runtime.ts'
+import { findProfile } from './profile.ts'
+import { chooseLibrary, preferredProviders, presentProviders, unpackFolder } from './runtime.ts'
 
 export interface DoctorOptions {
   readonly models: string | undefined
@@ -54,16 +56,20 @@ export async function examine(options: DoctorOptions): Promise<Finding[]> {
     void findings.push({ topic, verdict, what })
   const environment = readEnvironment()
   const state = options.state ?? environment.state
-  const { profile, reason } = chooseProfile({ architecture: process.arch })
 
   add('machine', 'good', await describeMachine())
-  add('profile', 'good', `${profile.name} (${profile.title}): ${reason}`)
   const config = await attempt(
     () => loadConfig(options.config ?? environment.config),
     (what) => add('config', 'bad', what),
   )
   if (config === undefined) return findings
   add('config', 'good', options.config ?? environment.config ?? 'no file: all defaults')
+  const profile = await attempt(
+    () => findProfile(config),
+    (what) => add('profile', 'bad', what),
+  )
+  if (profile === undefined) return findings
+  examineProfile(profile, config, add)
   await examineGpus(add)
   await attempt(
     () => examineStorage(state, add),
@@ -77,13 +83,13 @@ export async function examine(options: DoctorOptions): Promise<Finding[]> {
     (what) => add('capture', 'bad', what),
   )
   await attempt(
-    () => examineRuntime({ config, state, models: options.models, add }),
+    () => examineRuntime({ config, profile, state, models: options.models, add }),
     (what) => add('runtime', 'bad', what),
   )
   return findings
 }
 
-type Add = (topic: Finding['topic'], verdict: Finding['verdict'], what: string) => void
+export type Add = (topic: Finding['topic'], verdict: Finding['verdict'], what: string) => void
 
 async function attempt<T>(look: () => Promise<T>, onFailure: (what: string) => void): Promise<T | undefined> {
   try {
@@ -135,13 +141,14 @@ async function examineStorage(state: string, add: Add): Promise<void> {
 
 async function examineRuntime(from: {
   config: Config
+  profile: ProfileChoice
   state: string
   models: string | undefined
   add: Add
 }): Promise<void> {
-  const { profile } = chooseProfile({ architecture: process.arch })
-  const library = await chooseLibrary({ ...from, profile })
-  const backend = new OrtBackend({ libraryPath: library.path, threads: 1 })
+  const library = await chooseLibrary(from)
+  const providers = await presentProviders(preferredProviders(from), library.path)
+  const backend = new OrtBackend({ libraryPath: library.path, threads: 1, providers })
   const { ort } = backend
   from.add(
     'runtime',
@@ -153,12 +160,6 @@ async function examineRuntime(from: {
   for (const name of PROVIDER_NAMES) from.add('providers', ...describeProvider(name, backend))
   if (from.models !== undefined) await examineModels(from.models, { ...from, backend })
   await backend.stop()
-}
-
-/** NVIDIA's providers are separate libraries, looked for beside the main one. */
-const PROVIDER_LIBRARIES: Readonly<Record<string, string>> = {
-  cuda: 'libonnxruntime_providers_cuda.so',
-  tensorrt: 'libonnxruntime_providers_tensorrt.so',
 }
 
 function describeProvider(name: string, { ort }: OrtBackend): [Finding['verdict'], string] {
@@ -204,11 +205,17 @@ async function examineModels(
       continue
     }
     const { session, memory } = lanes.find(model, version)
-    const { signature } = session
+    const { signature, refusals } = session
     const specs = (list: typeof signature.inputs) =>
       list.map((spec) => `${spec.name} ${describeSpec(spec)}`).join(', ')
     add('models', 'good', `${model} ${version}: ${specs(signature.inputs)} → ${specs(signature.outputs)}`)
-    add('models', 'good', `${model} ${version}: ${describeLife(memory.bytes, repository.settings(model))}`)
+    add(
+      'models',
+      'good',
+      `${model} ${version}: ${describeLife(memory.bytes, repository.settings(model))}, on ${session.providers.join(', ')}`,
+    )
+    for (const { provider, reason: why } of refusals)
+      add('models', 'note', `${model} ${version}: does not run on ${provider}, which refused it: ${why}`)
     const isUncached = repository.settings(model)?.response_cache && config.inference.cache_bytes_max === 0
     if (isUncached) add('models', 'note', `${model} ${version}: ${UNCACHED}`)
   }

@@ -1,6 +1,6 @@
 import { hostname, totalmem } from 'node:os'
 import { prettifyError, z } from 'zod'
-import { loadConfig } from '../config/config.ts'
+import { type Config, loadConfig } from '../config/config.ts'
 import { readEnvironment } from '../config/environment.ts'
 import { EdgeError, messageOf } from '../kit/errors.ts'
 import { systemRandom } from '../kit/random.ts'
@@ -44,7 +44,8 @@ export async function runEnrol(options: EnrolOptions, print: (line: string) => v
   const config = await loadConfig(options.config ?? environment.config)
   const tls = await readTls(config.registry)
   const claim = await claimFor({ state, token: options.token, random: systemRandom })
-  const body = { token: options.token, device: options.device, claim, hardware: describeHardware() }
+  const hardware = await describeHardware(config)
+  const body = { token: options.token, device: options.device, claim, hardware }
   const { device, secret, mqtt, root } = await ask(registry, body, tls)
   await writeEnrolment(state, { format: 1, registry, device, secret, mqtt_url: mqtt.url, root })
   await forgetClaim(state)
@@ -61,8 +62,8 @@ function checkUrl(text: string): string {
   )
 }
 
-function describeHardware(): object {
-  const { names, providers } = deviceHardware()
+async function describeHardware(config: Config): Promise<object> {
+  const { names, providers } = await deviceHardware(config)
   return { names, providers, host: hostname(), memory_bytes: totalmem(), limpet: BUILD.version }
 }
 

@@ -1,13 +1,17 @@
 import { access } from 'node:fs/promises'
-import { availableParallelism } from 'node:os'
-import { join } from 'node:path'
+import { availableParallelism, totalmem } from 'node:os'
+import { dirname, join } from 'node:path'
 import type { Config } from '../config/config.ts'
 import type { ModelSettings } from '../config/model-settings.ts'
-import { chooseProfile, type Profile } from '../config/profile.ts'
+import type { Profile } from '../config/profile.ts'
+import type { ProfileChoice } from '../config/profile-choice.ts'
 import { unpackEmbedded } from '../kit/embedded-file.ts'
-import type { SessionOptions } from '../runtime/backend.ts'
+import { logger } from '../kit/log.ts'
+import type { ProviderChoice, SessionOptions } from '../runtime/backend.ts'
 import { OrtBackend } from '../runtime/ort-backend.ts'
+import { isCpu, PROVIDER_LIBRARIES } from '../runtime/providers.ts'
 import { EMBEDDED } from './embedded.ts'
+import { findProfile } from './profile.ts'
 
 export interface LibraryChoice {
   readonly path: string
@@ -18,45 +22,130 @@ export interface LibraryChoice {
 /** The config's library, else the first of the profile's that is there, else the one inside the binary. */
 export async function chooseLibrary(from: {
   config: Config
-  profile: Profile
+  profile: ProfileChoice
   state: string
 }): Promise<LibraryChoice> {
+  return (
+    (await findLibrary(from)) ?? {
+      path: await unpackEmbedded(EMBEDDED.onnxruntime, unpackFolder(from.state)),
+      reason: 'inside the binary',
+    }
+  )
+}
+
+/** Undefined: the one inside the binary. */
+async function findLibrary(from: {
+  config: Config
+  profile: ProfileChoice
+}): Promise<LibraryChoice | undefined> {
   const { library } = from.config.runtime
   if (library !== undefined) return { path: library, reason: 'runtime.library in the config' }
-  for (const path of from.profile.runtime.libraries) {
-    const isThere = await access(path).then(
-      () => true,
-      () => false,
-    )
-    if (isThere) return { path, reason: `firmware profile "${from.profile.name}"` }
+  const { profile } = from.profile
+  for (const path of libraryPlaces(from.profile)) {
+    if (await isThere(path)) return { path, reason: `firmware profile "${profile.name}"` }
   }
-  return {
-    path: await unpackEmbedded(EMBEDDED.onnxruntime, unpackFolder(from.state)),
-    reason: 'inside the binary',
-  }
+  return undefined
+}
+
+export function libraryPlaces({ profile, generation }: ProfileChoice): readonly string[] {
+  return [...(generation?.libraries ?? []), ...profile.runtime.libraries]
 }
 
 export function unpackFolder(state: string): string {
   return join(state, 'unpacked')
 }
 
-export async function openBackend(from: { config: Config; state: string }): Promise<OrtBackend> {
-  const { profile } = chooseProfile({ architecture: process.arch })
+/**
+ * Of these providers those that can be there, in their order: NVIDIA's are files beside the library, and the library
+ * inside the binary comes without. Whether they are any good is seen when a model is loaded.
+ */
+export async function presentProviders<T extends { readonly name: string }>(
+  wanted: readonly T[],
+  library: string | undefined,
+): Promise<T[]> {
+  const found = await Promise.all(
+    wanted.map(async ({ name }) => {
+      if (isCpu(name)) return true
+      if (library === undefined) return false
+      const file = PROVIDER_LIBRARIES[name]
+      return file === undefined || (await isThere(join(dirname(library), file)))
+    }),
+  )
+  return wanted.filter((_, index) => found[index])
+}
+
+/** What this machine can offer to models, without loading anything. */
+export async function offeredProviders(from: { config: Config; profile: ProfileChoice }): Promise<string[]> {
+  const { runtime } = from.profile.profile
+  const wanted = [...preferredProviders(from), ...runtime.providers_on_request.map((name) => ({ name }))]
+  const present = await presentProviders(wanted, (await findLibrary(from))?.path)
+  return [...new Set([...present.map(({ name }) => name), 'cpu'])]
+}
+
+export interface OpenedRuntime {
+  readonly backend: OrtBackend
+  readonly profile: ProfileChoice
+  /** Providers that the profile or the config prefers, and that are not there. */
+  readonly missing: readonly string[]
+}
+
+export async function openRuntime(from: { config: Config; state: string }): Promise<OpenedRuntime> {
+  const profile = await findProfile(from.config)
   const library = await chooseLibrary({ ...from, profile })
-  return new OrtBackend({ libraryPath: library.path, threads: threadsOf(from.config) })
+  const wanted = preferredProviders({ ...from, profile })
+  const providers = await presentProviders(wanted, library.path)
+  const missing = wanted.map(({ name }) => name).filter((name) => !providers.some((one) => one.name === name))
+  tell(profile, { library, missing })
+  const threads = threadsOf(from.config, profile.profile)
+  return { backend: new OrtBackend({ libraryPath: library.path, threads, providers }), profile, missing }
 }
 
-function threadsOf(config: Config): number {
-  return config.runtime.threads === 0 ? availableParallelism() : config.runtime.threads
+export async function openBackend(from: { config: Config; state: string }): Promise<OrtBackend> {
+  return (await openRuntime(from)).backend
 }
 
-/** A model's settings in the words of the runtime; what they leave open is the profile's. */
+function tell(
+  { profile, score, reason, unknown, generation }: ProfileChoice,
+  { library, missing }: { library: LibraryChoice; missing: readonly string[] },
+): void {
+  const log = logger('app')
+  const jetpack = generation?.jetpack
+  log.info('app.profile', { profile: profile.name, score, reason, jetpack, library: library.path })
+  if (unknown.length > 0) log.warn('app.board_unknown', { unknown, profile: profile.name })
+  if (missing.length > 0) log.warn('app.providers_missing', { missing, library: library.path })
+}
+
+export function preferredProviders(from: {
+  config: Config
+  profile: ProfileChoice
+}): readonly ProviderChoice[] {
+  return from.config.runtime.providers ?? from.profile.profile.runtime.providers
+}
+
+export function threadsOf(config: Config, profile: Profile): number {
+  const wanted = config.runtime.threads ?? profile.runtime.threads
+  return wanted === 0 ? availableParallelism() : wanted
+}
+
+/** What all loaded versions together may take of the main memory; 0 is no bound. */
+export function memoryBudget(config: Config, { profile, facts }: ProfileChoice): number {
+  const wanted = config.models.memory_bytes_max
+  return wanted ?? Math.floor(profile.memory.share_max * (facts.memoryBytes || totalmem()))
+}
+
+function isThere(path: string): Promise<boolean> {
+  return access(path).then(
+    () => true,
+    () => false,
+  )
+}
+
+/** A model's settings in the words of the runtime; providers that they leave open are the device's. */
 export function sessionOptions(id: string, settings: ModelSettings): SessionOptions {
   const { session } = settings
-  const { profile } = chooseProfile({ architecture: process.arch })
   return {
     id,
-    providers: session.providers ?? profile.runtime.providers.map((name) => ({ name, options: {} })),
+    providers: session.providers,
     threadsIntraOp: session.intra_op_threads,
     threadsInterOp: session.inter_op_threads,
     executionMode: session.execution_mode,

@@ -4,7 +4,9 @@ import { Sketches } from '../capture/sketches.ts'
 import { Watch } from '../capture/watch.ts'
 import { type Config, loadConfig } from '../config/config.ts'
 import { readEnvironment } from '../config/environment.ts'
+import type { ProfileChoice } from '../config/profile-choice.ts'
 import { type AppOptions, createHandler } from '../http/app.ts'
+import type { BoardState } from '../http/board-metrics.ts'
 import { Codec } from '../http/codec.ts'
 import { SharedRegions } from '../http/shared-regions.ts'
 import { createTraceWriter } from '../http/trace-file.ts'
@@ -32,7 +34,7 @@ import { allowControl } from './model-control.ts'
 import { ModelRepository } from './model-repository.ts'
 import { pollModels } from './poll-models.ts'
 import { readRestrictions } from './restrictions.ts'
-import { openBackend } from './runtime.ts'
+import { memoryBudget, type OpenedRuntime, openRuntime } from './runtime.ts'
 import { sketchFamilies } from './sketches.ts'
 
 export interface ServeOptions {
@@ -56,8 +58,8 @@ export async function runServe(options: ServeOptions, print: (line: string) => v
   // From here on a signal means a clean stop, also while models are loading.
   const stop = waitForStop(environment)
 
-  const backend = await openBackend({ config, state })
-  const lanes = createLanes(config, backend)
+  const { backend, profile, missing } = await openRuntime({ config, state })
+  const lanes = createLanes(config, { backend, profile })
   const engine = new Engine({
     lanes,
     requestsMax: config.inference.requests_max,
@@ -82,6 +84,7 @@ export async function runServe(options: ServeOptions, print: (line: string) => v
     tracer,
     codec,
     capture,
+    board: describeBoard(profile, missing),
     isStarted: () => isStarted,
   })
   const steer = steerCapture(capture, { config, lanes })
@@ -118,13 +121,16 @@ export async function runServe(options: ServeOptions, print: (line: string) => v
   log.info('app.stopped')
 }
 
-function createLanes(config: Config, backend: Awaited<ReturnType<typeof openBackend>>): Lanes {
+function createLanes(
+  config: Config,
+  { backend, profile }: Pick<OpenedRuntime, 'backend' | 'profile'>,
+): Lanes {
   return new Lanes({
     backend,
     clock: systemClock,
     runsMax: backend.threads,
     cache: createCache(config),
-    memory: { bytesMax: config.models.memory_bytes_max, availableBytes },
+    memory: { bytesMax: memoryBudget(config, profile), availableBytes },
     wait: {
       waitMsMax: config.models.load_wait_seconds_max * 1000,
       waitItemsMax: config.models.load_wait_items_max,
@@ -143,6 +149,13 @@ function steerCapture(capture: Capture, { config, lanes }: { config: Config; lan
 function createTracer({ http }: Config, state: string): Tracer {
   const path = http.trace_file ?? join(state, 'trace.json')
   return new Tracer({ path, clock: systemClock, write: createTraceWriter() })
+}
+
+function describeBoard(
+  { profile, unknown, generation }: ProfileChoice,
+  missing: readonly string[],
+): BoardState {
+  return { profile: profile.name, jetpack: generation?.jetpack ?? '', unknown: unknown.length, missing }
 }
 
 function createCache({ inference }: Config): ResponseCache | undefined {
@@ -181,9 +194,10 @@ async function describeApp(
     codec: Codec
     capture: Capture
     isStarted: () => boolean
+    board: BoardState
   },
 ): Promise<AppOptions> {
-  const { engine, repository, tracer, codec, capture, isStarted } = from
+  const { engine, repository, tracer, codec, capture, isStarted, board } = from
   const sketches = new Sketches({
     percentOf: (model) => repository.settings(model)?.drift?.percent ?? 0,
     random: systemRandom,
@@ -196,6 +210,7 @@ async function describeApp(
     codec,
     loopDelay: watchLoopDelay(systemClock),
     machine: watchMachine(systemClock),
+    board,
     isStarted,
     control: allowControl(repository, control),
     clientHints: (model) => repository.settings(model)?.client,

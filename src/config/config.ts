@@ -4,6 +4,7 @@ import { EdgeError, messageOf } from '../kit/errors.ts'
 import { HealthSettings } from './health-settings.ts'
 import { HttpSettings } from './http-settings.ts'
 import { RegistrySettings } from './registry-settings.ts'
+import { Providers } from './session-settings.ts'
 import { parseToml } from './toml.ts'
 
 /** Everything that can be set for a device, with its bounds. Unknown keys are refused. */
@@ -14,8 +15,20 @@ const Config = z.strictObject({
     .strictObject({
       /** Another libonnxruntime.so than the one inside the binary. */
       library: z.string().min(1).optional(),
-      /** Threads that run models; 0 takes one for each core. */
-      threads: z.int().min(0).max(256).default(0),
+      /** Threads that run models; 0 takes one for each core. Without it the firmware profile decides. */
+      threads: z.int().min(0).max(256).optional(),
+      /** In order of preference, for models that do not say it themselves. Without it the firmware profile decides. */
+      providers: Providers.min(1).optional(),
+    })
+    .prefault({}),
+  profile: z
+    .strictObject({
+      /** A firmware profile by its name, instead of the one that the board is recognised by. */
+      name: z.string().min(1).optional(),
+      /** A folder with profiles of one's own, *.toml; one with the name of a built-in one counts instead of it. */
+      folder: z.string().min(1).optional(),
+      /** Below here is looked for what the board says of itself; for trying out another one. */
+      facts_root: z.string().startsWith('/').default('/'),
     })
     .prefault({}),
   models: z
@@ -29,12 +42,15 @@ const Config = z.strictObject({
       poll_seconds: z.number().min(0.05).max(86_400).default(15),
       /** What warming up one version may take; a load that takes longer there fails. */
       warmup_seconds_max: z.number().min(0.01).max(3600).default(60),
-      /** What all loaded versions together may take of the main memory; 0 is no bound. */
+      /**
+       * What all loaded versions together may take of the main memory; 0 is no bound. Without it the firmware profile
+       * decides.
+       */
       memory_bytes_max: z
         .int()
         .min(0)
         .max(2 ** 50)
-        .default(0),
+        .optional(),
       /** How long a request may wait for its version to be loaded. */
       load_wait_seconds_max: z.number().min(0.01).max(3600).default(30),
       /** Requests that wait for versions to be loaded, all together. */

@@ -7,17 +7,18 @@ const OptionValue = z.union([
   z.boolean().transform((value) => (value ? '1' : '0')),
 ])
 
+/** Providers in order, by name alone or with their options. */
+export const Providers = z.array(
+  z.union([
+    z.string().transform((name) => ({ name, options: {} as Record<string, string> })),
+    z.strictObject({ name: z.string(), options: z.record(z.string(), OptionValue).default({}) }),
+  ]),
+)
+
 /** How ONNX Runtime runs a model. The words are those of its session options. */
 export const SessionSettings = z.strictObject({
   /** In order; "cpu" always comes last, named or not. Without it the firmware profile decides. */
-  providers: z
-    .array(
-      z.union([
-        z.string().transform((name) => ({ name, options: {} })),
-        z.strictObject({ name: z.string(), options: z.record(z.string(), OptionValue).default({}) }),
-      ]),
-    )
-    .optional(),
+  providers: Providers.optional(),
   /** Threads within one run. One, and several runs side by side, gives the most answers a second. */
   intra_op_threads: z.int().min(0).max(256).default(1),
   inter_op_threads: z.int().min(0).max(256).default(1),

@@ -4,6 +4,7 @@ import type { RequestWatch } from '../inference/request-watch.ts'
 import { EdgeError } from '../kit/errors.ts'
 import type { HistogramSnapshot } from '../kit/histogram.ts'
 import type { Family } from '../kit/metrics-text.ts'
+import type { BoardState } from './board-metrics.ts'
 import type { Labels } from './classification.ts'
 import type { Codec } from './codec.ts'
 import { docsRoutes } from './docs-routes.ts'
@@ -36,6 +37,8 @@ export interface AppOptions {
   readonly loopDelay: () => HistogramSnapshot
   /** Processors, memory and GPUs, as they are when the metrics are asked for. */
   readonly machine: () => Promise<MachineSample>
+  /** What the device takes its board for. */
+  readonly board: BoardState
   /** False until every model of the folder has been loaded, or has failed to. */
   readonly isStarted: () => boolean
   /** What a model's `config.toml` says under `[client]`. */
@@ -163,10 +166,11 @@ export function createHandler(options: AppOptions): (request: Request) => Respon
 
 /** The text format of Prometheus, version 0.0.4. */
 async function metricsResponse(
-  { engine, loopDelay, machine, moreMetrics }: AppOptions,
+  { engine, loopDelay, machine, board, moreMetrics }: AppOptions,
   refusals: Refusals,
 ): Promise<Response> {
-  const beside = { loopDelay: loopDelay(), machine: await machine(), refusals, more: moreMetrics() }
+  const now = { loopDelay: loopDelay(), machine: await machine(), more: moreMetrics() }
+  const beside = { ...now, board, refusals }
   const text = writeMetrics(engine, beside)
   return new Response(text, { headers: { 'Content-Type': 'text/plain; version=0.0.4; charset=utf-8' } })
 }

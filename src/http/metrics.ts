@@ -3,6 +3,7 @@ import type { Lane } from '../inference/lane.ts'
 import type { StatisticsSnapshot } from '../inference/statistics.ts'
 import type { HistogramSnapshot } from '../kit/histogram.ts'
 import { type Family, histogramSamples, micros, writeFamilies } from '../kit/metrics-text.ts'
+import { type BoardState, boardFamilies, providerFamilies } from './board-metrics.ts'
 import { cacheFamilies } from './cache-metrics.ts'
 import { lifeFamilies } from './life-metrics.ts'
 import { type MachineSample, machineFamilies } from './machine-metrics.ts'
@@ -78,6 +79,7 @@ export function writeMetrics(
   beside: {
     readonly loopDelay: HistogramSnapshot
     readonly machine: MachineSample
+    readonly board: BoardState
     readonly refusals: Refusals
     readonly more: readonly Family[]
   },
@@ -91,6 +93,8 @@ export function writeMetrics(
     ...serverFamilies(engine),
     ...refusalFamilies(beside.refusals),
     loopFamily(beside.loopDelay),
+    ...boardFamilies(beside.board),
+    ...providerFamilies(lanes),
     ...machineFamilies(beside.machine),
     ...beside.more,
   ])

@@ -1,6 +1,7 @@
 import type { Context } from 'hono'
 import type { Engine } from '../inference/engine.ts'
 import type { LaneStatus } from '../inference/lane-table.ts'
+import type { Lanes } from '../inference/lanes.ts'
 import { EdgeError } from '../kit/errors.ts'
 import { readBody } from './body.ts'
 import type { Codec } from './codec.ts'
@@ -37,7 +38,16 @@ export async function answerIndex(c: Context, engine: Engine, bodyBytesMax: numb
     )
   }
   const statuses = engine.lanes.index().filter(({ state }) => !ready || state === 'READY')
-  return c.json(statuses.map(indexItem))
+  return c.json(statuses.map((status) => ({ ...indexItem(status), ...fallbackOf(status, engine.lanes) })))
+}
+
+/** A version that is ready, and does not run where it was wanted, says so. */
+function fallbackOf({ model, version, state }: LaneStatus, lanes: Lanes): { reason?: string } {
+  if (state !== 'READY') return {}
+  const { providers, refusals } = lanes.find(model, version).session
+  if (refusals.length === 0) return {}
+  const refused = refusals.map(({ provider, reason }) => `${provider} refused it: ${reason}`)
+  return { reason: `runs on ${providers.join(', ')}; ${refused.join('; ')}` }
 }
 
 /** 200 once every version that the policy chooses is ready. */

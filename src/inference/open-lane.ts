@@ -3,6 +3,7 @@ import { EdgeError } from '../kit/errors.ts'
 import { logger } from '../kit/log.ts'
 import type { Backend, ModelSource, Session, SessionOptions, Signature } from '../runtime/backend.ts'
 import { DATATYPES } from '../runtime/datatypes.ts'
+import { isCpu } from '../runtime/providers.ts'
 import { checkSettings, type Expectation } from './check-settings.ts'
 import { Lane } from './lane.ts'
 import { LaneMemory } from './lane-memory.ts'
@@ -108,7 +109,7 @@ function createLane(plan: LanePlan, served: Served, opening: Opening): Lane {
     clock,
     scheduling,
     runsMax: plan.instances === 0 ? runsMax : plan.instances,
-    mayRunInline: plan.session.providers.every(({ name }) => name === 'cpu'),
+    mayRunInline: served.session.providers.every(isCpu),
     cache: plan.isCached ? cacheFor(plan, opening) : undefined,
   })
 }

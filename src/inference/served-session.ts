@@ -56,6 +56,10 @@ class NarrowedSession implements Session {
     return this.inner.providers
   }
 
+  get refusals() {
+    return this.inner.refusals
+  }
+
   get arenaBytes() {
     return this.inner.arenaBytes
   }

@@ -15,8 +15,8 @@ export type ModelSource = { readonly path: string } | { readonly bytes: Uint8Arr
 export interface SessionOptions {
   /** Names the session in logs: "model/version". */
   readonly id: string
-  /** In this order; the runtime's CPU provider always comes last. */
-  readonly providers: readonly ProviderChoice[]
+  /** In this order; the runtime's CPU provider always comes last. Undefined leaves it to the runtime. */
+  readonly providers: readonly ProviderChoice[] | undefined
   readonly threadsIntraOp: number
   readonly threadsInterOp: number
   readonly executionMode: 'sequential' | 'parallel'
@@ -33,6 +33,12 @@ export interface ProviderChoice {
   /** "cpu", "cuda", "tensorrt", or the name that ONNX Runtime gives it. */
   readonly name: string
   readonly options: Readonly<Record<string, string>>
+}
+
+/** A provider that was wanted for a model and does not run it. */
+export interface ProviderRefusal {
+  readonly provider: string
+  readonly reason: string
 }
 
 /** One tensor, row-major and little-endian. */
@@ -112,6 +118,8 @@ export interface Session {
   readonly metadata: ModelMetadata
   /** Providers that were registered for it, in order. */
   readonly providers: readonly string[]
+  /** Those that were wanted before them and refused it. */
+  readonly refusals: readonly ProviderRefusal[]
   /** What it has taken of the main memory; undefined where the runtime cannot say. */
   readonly arenaBytes: number | undefined
   /** On a worker thread. */

@@ -1,9 +1,11 @@
 import { EdgeError, messageOf } from '../kit/errors.ts'
-import type { Backend, ModelSource, Session, SessionOptions } from './backend.ts'
+import { type Logger, logger } from '../kit/log.ts'
+import type { Backend, ModelSource, ProviderChoice, Session, SessionOptions } from './backend.ts'
+import { openWithFallback } from './fallback.ts'
 import { type Address, addressOf, Scope } from './memory.ts'
 import { Ort } from './ort.ts'
-import { OrtSession } from './ort-session.ts'
-import { providerFullName } from './providers.ts'
+import { OrtSession, type OrtSessionParts } from './ort-session.ts'
+import { isCpu, providerFullName } from './providers.ts'
 import { createSessionOptions } from './session-options.ts'
 import { Threads } from './threads.ts'
 
@@ -20,7 +22,17 @@ export class OrtBackend implements Backend {
   /** The same for sessions without threads of their own, which would be as nice as the thread that made them. */
   #niceLoader: Threads | undefined
 
-  constructor(options: { libraryPath: string; threads: number }) {
+  /** For sessions that leave it open. */
+  readonly providers: readonly ProviderChoice[]
+  readonly #log: Logger
+
+  constructor(options: {
+    libraryPath: string
+    threads: number
+    providers?: readonly ProviderChoice[]
+  }) {
+    this.#log = logger('runtime')
+    this.providers = options.providers ?? [{ name: 'cpu', options: {} }]
     this.ort = new Ort(options.libraryPath)
     this.name = `onnxruntime ${this.ort.version}`
     this.#threads = new Threads(this.ort, { count: options.threads, nice: 0 })
@@ -31,32 +43,21 @@ export class OrtBackend implements Backend {
   }
 
   async load(source: ModelSource, options: SessionOptions): Promise<Session> {
-    const scope = new Scope()
-    const handles: { options?: Address; session?: Address } = {}
+    const wanted = options.providers ?? this.providers
     try {
-      handles.options = createSessionOptions(this.ort, options)
-      handles.session = await this.#createSession(source, handles.options, {
-        scope,
-        loader: this.#loaderFor(options),
-      })
-      const providers = options.providers.map(({ name }) => providerFullName(name))
-      return new OrtSession({
-        ort: this.ort,
-        threads: this.#threads,
-        handle: handles.session,
-        id: options.id,
-        providers,
-      })
+      const opened = await openWithFallback(wanted, (some) => this.#open(source, options, some))
+      const { session: handle, refusals } = opened
+      const named = [...opened.providers.map(({ name }) => providerFullName(name)), providerFullName('cpu')]
+      const providers = [...new Set(named)]
+      for (const refusal of refusals)
+        this.#log.warn('runtime.provider_refused', { session: options.id, ...refusal, instead: providers })
+      return this.#wrap({ handle, id: options.id, providers, refusals })
     } catch (error) {
-      if (handles.session !== undefined) this.ort.functions.ReleaseSession(handles.session)
       if (error instanceof EdgeError) throw error
       const from = 'path' in source ? ` from "${source.path}"` : ''
       throw new EdgeError('model_invalid', `Cannot load "${options.id}"${from}: ${messageOf(error)}`, {
         cause: error,
       })
-    } finally {
-      if (handles.options !== undefined) this.ort.functions.ReleaseSessionOptions(handles.options)
-      scope.end()
     }
   }
 
@@ -68,15 +69,44 @@ export class OrtBackend implements Backend {
   }
 
   /** Where runs want all cores, loading beside them is to take less than its share: it slows every one of them. */
-  #loaderFor({ threadsIntraOp, threadsInterOp, providers }: SessionOptions): Threads {
+  #loaderFor(
+    { threadsIntraOp, threadsInterOp }: SessionOptions,
+    providers: readonly ProviderChoice[],
+  ): Threads {
     const hasNoThreads =
-      threadsIntraOp === 1 && threadsInterOp === 1 && providers.every(({ name }) => name === 'cpu')
+      threadsIntraOp === 1 && threadsInterOp === 1 && providers.every(({ name }) => isCpu(name))
     if (hasNoThreads) {
       this.#niceLoader ??= new Threads(this.ort, { count: 1, nice: LOADER_NICE })
       return this.#niceLoader
     }
     this.#loader ??= new Threads(this.ort, { count: 1, nice: 0 })
     return this.#loader
+  }
+
+  #wrap(parts: Pick<OrtSessionParts, 'handle' | 'id' | 'providers' | 'refusals'>): OrtSession {
+    try {
+      return new OrtSession({ ort: this.ort, threads: this.#threads, ...parts })
+    } catch (error) {
+      this.ort.functions.ReleaseSession(parts.handle)
+      throw error
+    }
+  }
+
+  /** An `OrtSession` that runs on exactly these. */
+  async #open(
+    source: ModelSource,
+    options: SessionOptions,
+    providers: readonly ProviderChoice[],
+  ): Promise<Address> {
+    const scope = new Scope()
+    const handle = createSessionOptions(this.ort, options, providers)
+    try {
+      const loader = this.#loaderFor(options, providers)
+      return await this.#createSession(source, handle, { scope, loader })
+    } finally {
+      this.ort.functions.ReleaseSessionOptions(handle)
+      scope.end()
+    }
   }
 
   async #createSession(

@@ -1,7 +1,7 @@
 import { assert } from '../kit/assert.ts'
 import { EdgeError } from '../kit/errors.ts'
 import { arenaBytes } from './arena.ts'
-import type { ModelMetadata, RunRequest, RunResult, Session, Signature } from './backend.ts'
+import type { ModelMetadata, ProviderRefusal, RunRequest, RunResult, Session, Signature } from './backend.ts'
 import { type Address, Scope } from './memory.ts'
 import type { Ort } from './ort.ts'
 import { OrtError } from './ort-error.ts'
@@ -19,6 +19,7 @@ export interface OrtSessionParts {
   readonly handle: Address
   readonly id: string
   readonly providers: readonly string[]
+  readonly refusals: readonly ProviderRefusal[]
 }
 
 /** One `OrtSession`, shared by all threads: `Run` is thread-safe, and the weights are in memory once. */
@@ -26,6 +27,7 @@ export class OrtSession implements Session {
   readonly signature: Signature
   readonly metadata: ModelMetadata
   readonly providers: readonly string[]
+  readonly refusals: readonly ProviderRefusal[]
   readonly #parts: OrtSessionParts
   readonly #names = new Scope()
   readonly #target: RunTarget
@@ -36,6 +38,7 @@ export class OrtSession implements Session {
   constructor(parts: OrtSessionParts) {
     this.#parts = parts
     this.providers = parts.providers
+    this.refusals = parts.refusals
     this.signature = readSignature(parts.ort, parts.handle)
     this.metadata = readMetadata(parts.ort, parts.handle)
     const addresses = (specs: readonly { name: string }[]) =>

@@ -13,10 +13,20 @@ const PROVIDERS: Readonly<Record<string, string>> = {
   xnnpack: 'XnnpackExecutionProvider',
 }
 
+/** NVIDIA's providers are libraries of their own, looked for beside the main one. */
+export const PROVIDER_LIBRARIES: Readonly<Record<string, string>> = {
+  cuda: 'libonnxruntime_providers_cuda.so',
+  tensorrt: 'libonnxruntime_providers_tensorrt.so',
+}
+
 export const PROVIDER_NAMES = Object.keys(PROVIDERS)
 
 export function providerFullName(name: string): string {
   return PROVIDERS[name] ?? name
+}
+
+export function isCpu(name: string): boolean {
+  return providerFullName(name) === PROVIDERS['cpu']
 }
 
 /** Adds a provider to session options. ONNX Runtime tries them in the order in which they are added. */
@@ -30,7 +40,7 @@ export function appendProvider(ort: Ort, sessionOptions: Address, choice: Provid
     )
   }
   // Always there, and always last: adding it would be refused.
-  if (fullName === PROVIDERS['cpu']) return
+  if (isCpu(fullName)) return
   if (fullName === PROVIDERS['cuda']) appendCuda(ort, sessionOptions, choice)
   else if (fullName === PROVIDERS['tensorrt']) appendTensorrt(ort, sessionOptions, choice)
   else appendByName(ort, sessionOptions, { ...choice, name: fullName.replace('ExecutionProvider', '') })

@@ -1,4 +1,5 @@
-import type { SessionOptions } from './backend.ts'
+import type { ProviderChoice, SessionOptions } from './backend.ts'
+import { ProviderError } from './fallback.ts'
 import { type Address, type Scope, scoped } from './memory.ts'
 import type { Ort } from './ort.ts'
 import { appendProvider } from './providers.ts'
@@ -7,15 +8,27 @@ const GRAPH_OPTIMIZATION = { none: 0, basic: 1, extended: 2, all: 99 } as const
 const EXECUTION_MODE = { sequential: 0, parallel: 1 } as const
 
 /** `OrtSessionOptions` for these options; the caller releases them after the session is created. */
-export function createSessionOptions(ort: Ort, options: SessionOptions): Address {
+export function createSessionOptions(
+  ort: Ort,
+  options: SessionOptions,
+  providers: readonly ProviderChoice[],
+): Address {
   const handle = ort.out((out) => ort.functions.CreateSessionOptions(out))
   try {
     scoped((scope) => setOptions(ort, { handle, options, scope }))
-    for (const choice of options.providers) appendProvider(ort, handle, choice)
+    for (const choice of providers) append(ort, handle, choice)
     return handle
   } catch (error) {
     ort.functions.ReleaseSessionOptions(handle)
     throw error
+  }
+}
+
+function append(ort: Ort, handle: Address, choice: ProviderChoice): void {
+  try {
+    appendProvider(ort, handle, choice)
+  } catch (cause) {
+    throw new ProviderError(choice.name, cause)
   }
 }
 

@@ -1,8 +1,9 @@
 /** The binary for 64-bit Arm, under QEMU where that is installed: it starts, opens its libraries, and gives the same answers. */
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
 import { existsSync } from 'node:fs'
-import { cp, mkdir } from 'node:fs/promises'
+import { cp, mkdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
+import { BOARDS } from '../config/boards.ts'
 import {
   BINARY,
   BINARY_ARM64,
@@ -91,9 +92,28 @@ describe.skipIf(missing.length > 0)('the Arm binary', () => {
     const said = (topic: string) =>
       findings.filter((finding) => finding.topic === topic).map(({ what }) => what)
     expect(said('machine')).toEqual([expect.stringContaining('arm64')])
-    expect(said('profile')).toEqual([expect.stringMatching(/^arm64 /)])
+    expect(said('profile')[0]).toMatch(/^arm64 \(64-bit Arm\): the architecture is arm64 \(score/)
     expect(said('storage')).toEqual([expect.stringMatching(/SQLite 3\.[\d.]+ opens/)])
     expect(said('runtime')).toContainEqual(expect.stringMatching(/^ONNX Runtime [\d.]+, .*inside the binary/))
+  }, 60_000)
+
+  test('takes a Jetson for what its device tree and its release say', async () => {
+    const jetson = BOARDS.find(({ profile }) => profile === 'jetson-orin-nx-16gb')
+    const tree = ['proc/device-tree/model', 'proc/device-tree/compatible', 'etc/nv_tegra_release']
+    for (const path of tree) await Bun.write(join(prefix, path), jetson?.files[path] ?? '')
+    const { stdout, exitCode } = await runToEnd(home('arm'), {
+      command: emulated('doctor'),
+      ...environment('arm'),
+    })
+    for (const path of tree) await rm(join(prefix, path))
+    expect(exitCode).toBe(0)
+    expect(stdout).toContain(
+      'jetson-orin-nx-16gb (NVIDIA Jetson Orin NX 16 GB): the device tree says nvidia,p3768',
+    )
+    expect(stdout).toContain('JetPack 5: brings CUDA 11.4')
+    expect(stdout).toContain('6 run threads')
+    expect(stdout).toContain('of the memory, which the GPU shares, for all models')
+    expect(stdout).toContain('power mode wanted MAXN')
   }, 60_000)
 
   test('adds integers exactly', async () => {

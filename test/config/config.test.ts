@@ -18,7 +18,8 @@ async function load(toml: string) {
 const DEFAULTS = {
   log_level: 'info',
   http: { host: '127.0.0.1', port: 8000, body_bytes_max: 67_108_864, server_name: 'limpet' },
-  runtime: { threads: 0 },
+  runtime: {},
+  profile: { facts_root: '/' },
   inference: { requests_max: 1024, queue_items_max: 256 },
   supervisor: { stop_seconds_max: 30, failures_max: 8 },
 }

@@ -35,6 +35,7 @@ async function stage(requestsMax = 4, isStarted = true) {
       label: () => Promise.resolve({}),
     },
     machine: () => Promise.resolve({ processors: undefined, gpus: [] }),
+    board: { profile: 'x64', jetpack: '', unknown: 0, missing: [] },
     loopDelay: () => new Histogram([1]).snapshot,
     isStarted: () => isStarted,
     clientHints: (model) => (model === 'echo' ? { inputs: {} } : undefined),

@@ -180,8 +180,9 @@ test.each([
 ])('a session on %s runs its quick runs on: %s', async (provider, place) => {
   const session = new FakeSession()
   session.runMs = 0.01
+  session.providers = [provider]
   const { lanes } = stage({ 'm/1': session })
-  await lanes.load(lanePlan('m', '1', provider))
+  await lanes.load(lanePlan('m', '1'))
   for (let run = 0; run < 33; run += 1) {
     const inputs = [tensor('INPUT0', 'UINT8', [1], [run])]
     const result = await lanes.find('m', '1').infer({ inputs, outputs: undefined, signal: undefined })

@@ -28,6 +28,7 @@ export async function stageApp(options: Partial<AppOptions> = {}) {
       label: () => Promise.resolve({}),
     },
     machine: () => Promise.resolve({ processors: undefined, gpus: [] }),
+    board: { profile: 'x64', jetpack: '', unknown: 0, missing: [] },
     loopDelay: () => new Histogram([1]).snapshot,
     isStarted: () => true,
     clientHints: () => undefined,

@@ -5,6 +5,7 @@ import type {
   Backend,
   ModelMetadata,
   ModelSource,
+  ProviderRefusal,
   RunRequest,
   RunResult,
   Session,
@@ -46,7 +47,8 @@ export class FakeSession implements Session {
     version: undefined,
     custom: {},
   }
-  readonly providers = ['cpu']
+  providers: readonly string[] = ['cpu']
+  readonly refusals: readonly ProviderRefusal[] = []
   /** What was asked of it, and from where, in order. */
   readonly runs: { readonly place: 'thread' | 'inline'; readonly request: RunRequest }[] = []
   isHeld = false
@@ -154,12 +156,8 @@ export function scheduling(options: Partial<Scheduling> = {}): Scheduling {
 }
 
 /** What `Lanes.load` takes, for a model of the fake backend. */
-export function lanePlan(model: string, version: string, provider = 'cpu') {
-  const session = {
-    ...SESSION_OPTIONS,
-    id: `${model}/${version}`,
-    providers: [{ name: provider, options: {} }],
-  }
+export function lanePlan(model: string, version: string) {
+  const session = { ...SESSION_OPTIONS, id: `${model}/${version}` }
   const plan = {
     scheduling: scheduling(),
     instances: 0,

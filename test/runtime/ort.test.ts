@@ -204,19 +204,30 @@ describe('session options', () => {
       freeDimensions: { batch: 4 },
     }))
 
-  test('a provider that the library does not have is refused with the list of those it has', async () => {
-    const options = { ...SESSION_OPTIONS, providers: [{ name: 'openvino', options: {} }] }
-    await expect(backend.load({ bytes: zoo.simple() }, options)).rejects.toThrow(
-      /openvino.*CPUExecutionProvider/,
-    )
-  })
-
-  test('CUDA without its library fails with the reason, and the next session loads', async () => {
-    const options = { ...SESSION_OPTIONS, providers: [{ name: 'cuda', options: { device_id: '0' } }] }
-    await expect(backend.load({ bytes: zoo.simple() }, options)).rejects.toThrow(
+  test.each([
+    ['that the library does not have', { name: 'openvino', options: {} }, /openvino.*CPUExecutionProvider/],
+    [
+      'whose own library is not there',
+      { name: 'cuda', options: { device_id: '0' } },
       /libonnxruntime_providers_(shared|cuda)/,
-    )
-    await withSession(zoo.simple(), async (session) => expect(await addUp(session)).toEqual([3, -1]))
+    ],
+  ])('a provider %s is passed over, with the reason, and the processor runs the model', (_, provider, says) =>
+    withSession(
+      zoo.simple(),
+      async (session) => {
+        expect(session.providers).toEqual(['CPUExecutionProvider'])
+        expect(session.refusals).toEqual([{ provider: provider.name, reason: expect.stringMatching(says) }])
+        expect(await addUp(session)).toEqual([3, -1])
+      },
+      { providers: [provider] },
+    ),
+  )
+
+  test('a model that no provider takes is refused with what the processor says of it', async () => {
+    const options = { ...SESSION_OPTIONS, providers: [{ name: 'cuda', options: {} }] }
+    const load = backend.load({ bytes: new Uint8Array(0) }, options)
+    await expect(load).rejects.toMatchObject({ code: 'model_invalid' })
+    await expect(load).rejects.not.toThrow(/libonnxruntime_providers/)
   })
 })
 

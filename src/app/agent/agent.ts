@@ -7,6 +7,7 @@ import type { Clock } from '../../kit/clock.ts'
 import { EdgeError } from '../../kit/errors.ts'
 import { systemRandom } from '../../kit/random.ts'
 import type { Parts } from '../../ota/parts.ts'
+import type { HostPort } from '../../ota/ports.ts'
 import { checkPointers } from '../../ota/start.ts'
 import { createSteps } from '../../ota/steps.ts'
 import { Turns } from '../../ota/turns.ts'
@@ -23,7 +24,6 @@ import { DeviceCommands } from './device-commands.ts'
 import { type Disk, sweepDisk } from './disk.ts'
 import type { Enrolment } from './enrolment.ts'
 import type { DeviceFolders } from './folders.ts'
-import { host } from './hardware.ts'
 import { keptManifests } from './kept-manifests.ts'
 import { openHealth } from './open-health.ts'
 import type { OpenLink } from './open-link.ts'
@@ -39,6 +39,7 @@ export interface AgentParts {
   readonly options: { readonly config: string | undefined; readonly state: string | undefined }
   readonly enrolment: Enrolment
   readonly folders: DeviceFolders
+  readonly host: HostPort
   readonly disk: Disk
   readonly line: OpenLink
   readonly serve: ServeClient
@@ -82,7 +83,7 @@ export class Agent implements Control {
       turns: new Turns(),
       trust,
       store: this.#store,
-      host,
+      host: parts.host,
       probe: createProbePort(parts),
       serve,
       gate: {
@@ -141,9 +142,10 @@ export class Agent implements Control {
   }
 
   async status(): Promise<Status> {
-    const { disk, line, enrolment, config } = this.#parts
+    const { disk, line, enrolment, config, host } = this.#parts
     return await readStatus({
       enrolment,
+      hardware: host.hardware,
       disk,
       store: this.#store,
       isLinkUp: line.link.isUp,

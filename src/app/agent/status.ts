@@ -5,11 +5,11 @@ import { isWorking } from '../../ota/machine.ts'
 import type { StorePort } from '../../ota/ports.ts'
 import type { Update } from '../../ota/update.ts'
 import type { Progress } from '../../ota/updates.ts'
+import type { Hardware } from '../../trust/manifest.ts'
 import type { TrustView } from '../../trust/view.ts'
 import { BUILD } from '../build-info.ts'
 import type { Disk } from './disk.ts'
 import type { Enrolment } from './enrolment.ts'
-import { deviceHardware } from './hardware.ts'
 
 const Version = z.object({ version: z.string(), release: z.int(), sha256: z.string() })
 
@@ -106,6 +106,7 @@ const EVENTS = 20
 
 export async function readStatus(parts: {
   enrolment: Enrolment
+  hardware: Hardware
   disk: Disk
   store: StorePort
   isLinkUp: boolean
@@ -119,7 +120,7 @@ export async function readStatus(parts: {
 }): Promise<Status> {
   const { enrolment, disk, view } = parts
   const { journal } = disk
-  const hardware = deviceHardware()
+  const { hardware } = parts
   return {
     device: enrolment.device,
     registry: enrolment.registry,

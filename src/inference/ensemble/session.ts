@@ -36,6 +36,7 @@ export class EnsembleSession implements Session {
   readonly signature: Signature
   readonly metadata = METADATA
   readonly providers: readonly string[] = []
+  readonly refusals = []
   readonly arenaBytes = undefined
   readonly #parts: EnsembleParts
   /** For requests that want every output, which most do. */

@@ -18,6 +18,7 @@ export function visibleSession(session: Session, model: SequenceModel): Session 
     signature: visibleSignature(session.signature, model),
     metadata: session.metadata,
     providers: session.providers,
+    refusals: session.refusals,
     run: (request) => session.run(request),
     get arenaBytes() {
       return session.arenaBytes

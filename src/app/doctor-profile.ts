@@ -1,0 +1,59 @@
+import { availableParallelism } from 'node:os'
+import type { Config } from '../config/config.ts'
+import type { ProfileChoice } from '../config/profile-choice.ts'
+import type { Add } from './doctor.ts'
+import { libraryPlaces, memoryBudget, threadsOf } from './runtime.ts'
+
+const GIB = 1024 ** 3
+
+/** The firmware profile: why it is that one, what it sets, and what it only tells. */
+export function examineProfile(choice: ProfileChoice, config: Config, add: Add): void {
+  const { profile, score, reason, unknown, generation } = choice
+  const scored = score === 0 ? '' : ` (score ${score})`
+  add('profile', 'good', `${profile.name} (${profile.title}): ${reason}${scored}`)
+  for (const what of unknown) {
+    const hint = 'name a profile with profile.name, or write one into profile.folder'
+    add('profile', 'note', `no profile knows ${what}: it is left to safe defaults; ${hint}`)
+  }
+  if (generation !== undefined) {
+    const { jetpack, cuda, tensorrt } = generation
+    add('profile', 'good', `JetPack ${jetpack}: brings CUDA ${cuda} and TensorRT ${tensorrt}`)
+  }
+  add('profile', 'good', `sets: ${listSet(choice, config).join('; ')}`)
+  const told = listTold(choice)
+  if (told.length > 0) add('profile', 'note', `tells, and Limpet does not act on it: ${told.join('; ')}`)
+}
+
+function listSet(choice: ProfileChoice, config: Config): string[] {
+  const { runtime, memory } = choice.profile
+  const wanted = config.runtime.providers ?? runtime.providers
+  const budget = memoryBudget(config, choice)
+  const places = libraryPlaces(choice)
+  const kind = memory.unified ? 'memory, which the GPU shares' : 'memory'
+  return [
+    `providers ${wanted.map(({ name }) => name).join(', ')}`,
+    `${threadsOf(config, choice.profile)} run threads on ${availableParallelism()} cores`,
+    budget === 0
+      ? `no bound on the ${kind}`
+      : `at most ${(budget / GIB).toFixed(1)} GiB of the ${kind}, for all models`,
+    `hardware ${[...choice.profile.hardware, choice.profile.name].join(', ')}`,
+    ...(places.length === 0 ? [] : [`ONNX Runtime is looked for at ${places.join(', ')}`]),
+  ]
+}
+
+function listTold({ profile }: ProfileChoice): string[] {
+  const { power, thermal, sensors, engine_cache, telemetry } = profile
+  const say = (words: string, value: unknown) => (value === undefined ? [] : [`${words} ${value}`])
+  const list = (words: string, names: readonly string[]) =>
+    names.length === 0 ? [] : [`${words} ${names.join(', ')}`]
+  const facts = [
+    ...say('power mode wanted', power.mode),
+    ...say('slows down from °C', thermal.throttle_celsius),
+    ...say('load should be shed from °C', thermal.shed_celsius),
+    ...list('thermal zones', sensors.thermal_zones),
+    ...list('power rails', sensors.power_rails),
+  ]
+  if (engine_cache.policy === 'keep')
+    facts.push(`engines worth keeping up to ${(engine_cache.bytes_max / GIB).toFixed(0)} GiB`)
+  return facts.length === 0 ? [] : [...facts, `telemetry every ${telemetry.period_seconds} s`]
+}

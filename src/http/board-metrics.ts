@@ -1,0 +1,64 @@
+import type { Lane } from '../inference/lane.ts'
+import type { Family } from '../kit/metrics-text.ts'
+
+/** What the device takes its board for. */
+export interface BoardState {
+  /** Of the firmware profile. */
+  readonly profile: string
+  /** The generation of JetPack; "" where there is none. */
+  readonly jetpack: string
+  /** How many things on the board no profile knows. */
+  readonly unknown: number
+  /** Providers that are preferred on this board, and are not there. */
+  readonly missing: readonly string[]
+}
+
+export function boardFamilies({ profile, jetpack, unknown, missing }: BoardState): Family[] {
+  const families: Family[] = [
+    {
+      name: 'limpet_profile_info',
+      help: 'The firmware profile that this board is served by',
+      type: 'gauge',
+      samples: [{ labels: { profile, jetpack }, value: 1 }],
+    },
+    {
+      name: 'limpet_board_unknown',
+      help: 'Things on this board that no firmware profile knows; above 0 it is served by safe defaults',
+      type: 'gauge',
+      samples: [{ labels: {}, value: unknown }],
+    },
+    {
+      name: 'limpet_provider_missing',
+      help: 'Providers that are preferred on this board, and are not there',
+      type: 'gauge',
+      samples: missing.map((provider) => ({ labels: { provider }, value: 1 })),
+    },
+  ]
+  return families.filter(({ samples }) => samples.length > 0)
+}
+
+/** What each version runs on, and what would not have it. */
+export function providerFamilies(lanes: readonly Lane[]): Family[] {
+  const perLane = (providers: (lane: Lane) => readonly string[]) =>
+    lanes.flatMap((lane) =>
+      providers(lane).map((provider) => ({
+        labels: { model: lane.model, version: lane.version, provider },
+        value: 1,
+      })),
+    )
+  const families: Family[] = [
+    {
+      name: 'limpet_lane_provider',
+      help: 'Providers that a version was loaded with',
+      type: 'gauge',
+      samples: perLane(({ session }) => session.providers),
+    },
+    {
+      name: 'limpet_lane_provider_refused',
+      help: 'Providers that were wanted for a version and refused it; it runs on those that are left',
+      type: 'gauge',
+      samples: perLane(({ session }) => session.refusals.map(({ provider }) => provider)),
+    },
+  ]
+  return families.filter(({ samples }) => samples.length > 0)
+}
