@@ -17,7 +17,7 @@ import {
 } from './browser.ts'
 
 // Processes are started, and a busy machine takes its time.
-setDefaultTimeout(120_000)
+setDefaultTimeout(300_000)
 
 const folder = await createFolder()
 let fleet: Fleet
@@ -151,7 +151,7 @@ describe.skipIf(!HAS_CHROMIUM)('an operator', () => {
   test('fetches the log, and asks the device to report anew', async () => {
     const { page } = operator
     await page.getByRole('button', { name: 'Fetch the log' }).click()
-    await page.getByRole('log').getByText('app.').first().waitFor()
+    await page.getByRole('log').locator('p').filter({ hasText: 'agent' }).first().waitFor()
     await page.getByRole('button', { name: 'Report anew' }).click()
     await page.getByRole('row', { name: /rebirth done/ }).waitFor()
     expect(await findFaults(page)).toEqual([])

@@ -69,6 +69,7 @@ describe.skipIf(!HAS_CHROMIUM)('with 10,000 devices', () => {
         name: /^Temperature: cpu now \d+ °C, from \d+ °C to \d+ °C; gpu now/,
       })
       await chart.locator('canvas').waitFor()
+      await page.getByText('1 more chart').click()
       await page.getByRole('img', { name: /^Memory used: .* GB/ }).waitFor()
       await page.getByText('soc is at 91 °C, limit 85 °C').waitFor()
       expect(await findFaults(page)).toEqual([])

@@ -66,7 +66,7 @@ function measure(database: Database, { device, nowMs }: { device: string; nowMs:
           series('temperature_celsius', { zone: 'cpu' }, (minute) => 58 + 6 * wave(minute)),
           series('temperature_celsius', { zone: 'gpu' }, (minute) => 66 + 9 * wave(minute - 20)),
           series('memory_used_bytes', {}, (minute) => 5.1e9 + 4e8 * wave(minute)),
-          series('gpu_utilization_percent', {}, (minute) => 55 + 35 * wave(minute + 9)),
+          series('gpu_load_percent', {}, (minute) => 55 + 35 * wave(minute + 9)),
         ],
       }
     }),

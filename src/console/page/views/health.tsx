@@ -1,5 +1,5 @@
 import { useMemo, useState } from 'preact/hooks'
-import { bytes, count, words } from '../format.ts'
+import { bytes, count, plural, words } from '../format.ts'
 import { now } from '../now.ts'
 import { Chart, LINES_MAX, type Line, type Point } from '../parts/chart.tsx'
 import { Ago, Empty, Loaded, Panel } from '../parts/page.tsx'
@@ -67,6 +67,40 @@ function Charts({ series }: { readonly series: readonly Series[] }) {
   const charts = [...Map.groupBy(series, ({ name }) => name)].flatMap(([name, of]) =>
     pagesOf(of).map((lines, page) => ({ key: `${name} ${page}`, name, lines })),
   )
+  const first = charts.filter(({ name }) => FIRST.includes(name))
+  const others = charts.filter(({ name }) => !FIRST.includes(name))
+  return (
+    <>
+      <Grid charts={first} />
+      {others.length === 0 ? null : (
+        <details class="more">
+          <summary>{plural(others.length, 'more chart')}</summary>
+          <Grid charts={others} />
+        </details>
+      )}
+    </>
+  )
+}
+
+/** What one looks at before anything else. */
+const FIRST = [
+  'temperature_celsius',
+  'cpu_percent',
+  'gpu_load_percent',
+  'memory_used_percent',
+  'power_total_watts',
+  'disk_used_percent',
+  'model_p95_ms',
+  'model_error_percent',
+]
+
+interface Picture {
+  readonly key: string
+  readonly name: string
+  readonly lines: readonly Line[]
+}
+
+function Grid({ charts }: { readonly charts: readonly Picture[] }) {
   return (
     <div class="charts">
       {charts.map(({ key, name, lines }) => (
@@ -91,6 +125,7 @@ const UNITS: readonly [end: string, show: (value: number) => string][] = [
   ['_ratio', (value) => `${round(value * 100)} %`],
   ['_bytes', bytes],
   ['_bytes_per_second', (value) => `${bytes(value)}/s`],
+  ['_per_second', (value) => `${round(value)}/s`],
   ['_milliwatts', (value) => `${round(value / 1000)} W`],
   ['_watts', (value) => `${round(value)} W`],
   ['_mhz', (value) => `${round(value)} MHz`],

@@ -29,7 +29,7 @@ export function RolloutView({ id }: { readonly id: string }) {
         {(whole) => (
           <>
             <Waves rollout={whole} />
-            <div class="columns">
+            <div class="columns ragged">
               <Failures rollout={whole} />
               <Transitions rollout={whole} />
             </div>
