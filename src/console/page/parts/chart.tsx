@@ -10,6 +10,7 @@ export interface Line {
 }
 
 const HEIGHT = 150
+const MINUTE_S = 60
 const COLOURS = ['--line-1', '--line-2', '--line-3', '--line-4', '--line-5', '--line-6']
 /** More lines than that in one picture nobody can tell apart. */
 export const LINES_MAX = COLOURS.length
@@ -83,10 +84,19 @@ function draw(
       height: HEIGHT,
       legend: { show: false },
       cursor: { y: false },
-      scales: { y: { range: { min: { pad: 0.1, soft: 0, mode: 2 }, max: { pad: 0.1, soft: 1, mode: 2 } } } },
+      scales: {
+        // One point alone has a time, and no stretch of it.
+        x: { range: (_, min, max) => (max > min ? [min, max] : [min - MINUTE_S, max + MINUTE_S]) },
+        y: { range: { min: { pad: 0.1, soft: 0, mode: 2 }, max: { pad: 0.1, soft: 1, mode: 2 } } },
+      },
       series: [
         {},
-        ...lines.flatMap((_, index) => seriesOf(colour(COLOURS[index] ?? '--line-1'), lines.length === 1)),
+        ...lines.flatMap(({ points }, index) =>
+          seriesOf(colour(COLOURS[index] ?? '--line-1'), {
+            isAlone: lines.length === 1,
+            isSparse: points.length < 3,
+          }),
+        ),
       ],
       bands: lines.length === 1 ? [{ series: [3, 2], fill: `${colour('--line-1')}22` }] : [],
       axes: [
@@ -99,8 +109,11 @@ function draw(
   )
 }
 
-function seriesOf(stroke: string, isAlone: boolean): UPlot.Series[] {
-  const mean = { stroke, width: 1.75, points: { show: false } }
+function seriesOf(
+  stroke: string,
+  { isAlone, isSparse }: { isAlone: boolean; isSparse: boolean },
+): UPlot.Series[] {
+  const mean = { stroke, width: 1.75, points: { show: isSparse, size: 5, fill: stroke } }
   const bound = { stroke: 'transparent', width: 0, points: { show: false } }
   return isAlone ? [mean, bound, bound] : [mean]
 }
