@@ -12,7 +12,13 @@ export class Histogram {
 
   add(value: number): void {
     let index = 0
-    while (index < this.bounds.length && value > (this.bounds[index] as number)) index += 1
+    let end = this.bounds.length
+    // The first bound that is not below it: where there are many, halving beats walking.
+    while (index < end) {
+      const middle = (index + end) >>> 1
+      if (value > (this.bounds[middle] as number)) index = middle + 1
+      else end = middle
+    }
     this.#counts[index] = (this.#counts[index] as number) + 1
     this.#sum += value
   }

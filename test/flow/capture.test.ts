@@ -3,7 +3,7 @@ import { afterAll, beforeAll, expect, setDefaultTimeout, test } from 'bun:test'
 import { stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { BINARY, createFolder, type Running, runToEnd } from '../kit/binary.ts'
-import { type Device, Fleet, startUp } from './fleet.ts'
+import { type Device, eventually, Fleet, glanceAt, startUp } from './fleet.ts'
 import { askScale, scaling } from './versions.ts'
 
 // Processes are started, and a busy machine takes its time.
@@ -24,7 +24,7 @@ beforeAll(async () => {
   device = await fleet.enrol('cam-01')
   up = await startUp(device)
   await fleet.publish(scaling(1))
-  await fleet.publish(withConfig(2, '[capture]\non_failure = true\n'))
+  await fleet.publish(withConfig(2, '[capture]\non_failure = true\n[drift]\npercent = 100\n'))
   await serve('1')
 })
 
@@ -139,7 +139,7 @@ test('whoever reaches the device by its port cannot turn it on', async () => {
 
 test('a version whose config asks for it keeps what fails, and another one gives other answers', async () => {
   expect(await up?.stop()).toBe(0)
-  up = await startUp(device)
+  up = await startUp(device, '[health]\nsample_seconds = 0.2\npoints_seconds = 10\n')
   await serve('2')
   await askScale(up.url)
   expect(await askWrongly()).toBe(400)
@@ -154,6 +154,35 @@ test('a version whose config asks for it keeps what fails, and another one gives
     ['1', null],
     ['2', null],
   ])
+})
+
+test('what its numbers are like is among what the device measures, and kept at the registry', async () => {
+  // Each look at the device is after the one before: the second has seen what was asked before the first.
+  for (let looks = 0; looks < 2; looks += 1) {
+    const askedMs = Date.now()
+    await askScale(up?.url ?? '')
+    await eventually('the agent has seen it', async () => {
+      const last = (await glanceAt(device))?.models[0]?.last_inference
+      return Date.parse(last ?? '') >= askedMs
+    })
+  }
+  // What it has not put away yet it does when it goes, and sends it when it is back.
+  expect(await up?.stop()).toBe(0)
+  up = await startUp(device)
+  const means = await eventually('it has come', async () => {
+    const answer = await fleet.registry.ask('GET', '/v1/devices/cam-01/telemetry?names=tensor_mean')
+    const { series } = (await answer.json()) as {
+      series: { labels: Record<string, string>; points: number[][] }[]
+    }
+    return series.length < 2 ? undefined : series
+  })
+  const labels = { model: 'scale', version: '2' }
+  expect(means.map((one) => one.labels)).toEqual([
+    { ...labels, direction: 'input', tensor: 'INPUT0' },
+    { ...labels, direction: 'output', tensor: 'OUTPUT0' },
+  ])
+  // [1, 10] comes in, and twice of it goes out; golden samples of [1, 2, -3] may have come in as well.
+  expect(means.map(({ points }) => Math.max(...points.map(([, , , most = 0]) => most)))).toEqual([5.5, 11])
 })
 
 test('a model that is not served is named', async () => {

@@ -28,6 +28,7 @@ import { HealthMonitor } from './health-monitor.ts'
 import type { OpenLink } from './open-link.ts'
 import type { ServeClient } from './serve-client.ts'
 import { ServedModels } from './served-models.ts'
+import { TensorDrift } from './tensor-drift.ts'
 
 const HOUR_MS = 3_600_000
 
@@ -51,9 +52,15 @@ export function openHealth(parts: HealthSourceParts): {
   readonly close: () => void
 } {
   const { config, disk, line, serve, clock, stop } = parts
-  const models = new ServedModels({ clock, readMetrics: () => serve.readMetrics(stop) })
+  const readMetrics = () => serve.readMetrics(stop)
+  const models = new ServedModels({ clock, readMetrics })
   const gpus = new GpuWatch({ library: NVML_LIBRARY, clock })
-  const sources = [...boardSources(parts, gpus), models, ...ownSources(parts)]
+  const sources = [
+    ...boardSources(parts, gpus),
+    models,
+    new TensorDrift({ readMetrics }),
+    ...ownSources(parts),
+  ]
   const monitor = new HealthMonitor({
     clock,
     sampler: new Sampler({ sources, clock }),

@@ -21,7 +21,7 @@ export function readMeasured(
 const SAMPLE = /^([a-zA-Z_:][\w:]*)\{([^}]*)\} (\S+)$/gm
 const LABEL = /(\w+)="((?:[^"\\]|\\.)*)"/g
 
-interface Sample {
+export interface Sample {
   readonly name: string
   readonly labels: ReadonlyMap<string, string>
   readonly value: number
@@ -44,7 +44,7 @@ export function readLanes(text: string): Lane[] {
   })
 }
 
-function readSamples(text: string): Sample[] {
+export function readSamples(text: string): Sample[] {
   return [...text.matchAll(SAMPLE)].map(([, name = '', labels = '', value]) => ({
     name,
     labels: readLabels(labels),
