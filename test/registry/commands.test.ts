@@ -253,7 +253,7 @@ describe('uploads', () => {
     const pieces = async function* () {
       for (let index = 0; index < 33; index += 1) yield new Uint8Array(1024 ** 2)
     }
-    expect(uploads.put('b'.repeat(32), pieces())).rejects.toThrow('more than 33554432 bytes')
+    await expect(uploads.put('b'.repeat(32), pieces())).rejects.toThrow('more than 33554432 bytes')
     expect(await uploads.open('b'.repeat(32))).toBeUndefined()
   })
 
