@@ -61,7 +61,7 @@ export class Outbox implements Backlog {
     const body = JSON.stringify({ time: this.#clock.now(), ...event })
     transact(this.#database, () => {
       this.#database.prepare('INSERT INTO outbox (body) VALUES (?)').run(body)
-      // An estimate that only grows: what is acknowledged, or rolled back, is seen when it is looked at.
+      // What is rolled back is counted all the same, until there is too much and it is looked at.
       this.#bytes += body.length
       if (this.#bytes > this.#bytesMax) this.#dropOldest()
     })
@@ -83,9 +83,9 @@ export class Outbox implements Backlog {
     LOG.warn('link.events_dropped', { events: changes, outbox_bytes_max: this.#bytesMax })
   }
 
-  #measure(): number {
-    const sum = 'SELECT coalesce(sum(length(body)), 0) AS bytes FROM outbox'
-    return this.#database.prepare<[], { bytes: number }>(sum).get()?.bytes ?? 0
+  #measure(upTo = Number.MAX_SAFE_INTEGER): number {
+    const sum = 'SELECT coalesce(sum(length(body)), 0) AS bytes FROM outbox WHERE seq <= ?'
+    return this.#database.prepare<[number], { bytes: number }>(sum).get(upTo)?.bytes ?? 0
   }
 
   /** The next events after one, in order, as they go out. */
@@ -98,9 +98,9 @@ export class Outbox implements Backlog {
       .map((row) => ({ ...(JSON.parse(row.body) as object), sid: this.sid, seq: row.seq }))
   }
 
-  /** What waits, as it is on disk. */
+  /** What waits: at least as much as is on disk. */
   get bytes(): number {
-    return this.#measure()
+    return this.#bytes
   }
 
   next(bytesMax: number): { payload: Uint8Array; last: number } | undefined {
@@ -119,7 +119,10 @@ export class Outbox implements Backlog {
 
   /** The registry has all up to that one: they are sent in order. */
   remove(seq: number): void {
-    transact(this.#database, () => this.#database.prepare('DELETE FROM outbox WHERE seq <= ?').run(seq))
+    transact(this.#database, () => {
+      this.#bytes -= this.#measure(seq)
+      this.#database.prepare('DELETE FROM outbox WHERE seq <= ?').run(seq)
+    })
   }
 
   /** Called after each `put`, within its transaction: only to wake somebody. */

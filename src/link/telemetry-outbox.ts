@@ -1,5 +1,5 @@
 import type { Clock } from '../kit/clock.ts'
-import { type Database, transact } from '../kit/database.ts'
+import { type Database, type Statement, transact } from '../kit/database.ts'
 import { logger } from '../kit/log.ts'
 import type { Backlog } from './backlog-sender.ts'
 import { encodeMessage } from './messages.ts'
@@ -42,6 +42,8 @@ export class TelemetryOutbox implements Backlog {
   readonly #ageMsMax: number
   #bytes: number
   #dropped = 0
+  #isDropping = false
+  readonly #statements = new Map<string, Statement<unknown[], unknown>>()
   #onPut: () => void = () => undefined
 
   constructor(parts: {
@@ -66,7 +68,8 @@ export class TelemetryOutbox implements Backlog {
           to_ms INTEGER NOT NULL,
           sent INTEGER NOT NULL DEFAULT 0,
           body TEXT NOT NULL
-        ) STRICT`),
+        ) STRICT;
+        CREATE INDEX IF NOT EXISTS telemetry_outbox_step ON telemetry_outbox (sent, step_seconds, seq);`),
     )
     this.#bytes = this.#measure()
   }
@@ -85,7 +88,8 @@ export class TelemetryOutbox implements Backlog {
   put(batch: Batch): void {
     transact(this.#database, () => {
       this.#insert(batch)
-      this.#dropOlderThan(this.#clock.now() - this.#ageMsMax)
+      const since = this.#clock.now() - this.#ageMsMax
+      this.#dropWhile(({ to_ms }) => to_ms < since)
       this.#makeRoom()
     })
     this.#onPut()
@@ -107,9 +111,10 @@ export class TelemetryOutbox implements Backlog {
 
   /** Up to that one: they are sent in order. */
   remove(seq: number): void {
+    this.#isDropping = false
     transact(this.#database, () => {
       this.#bytes -= this.#measure(seq)
-      this.#database.prepare('DELETE FROM telemetry_outbox WHERE seq <= ?').run(seq)
+      this.#prepare('DELETE FROM telemetry_outbox WHERE seq <= ?').run(seq)
     })
   }
 
@@ -119,18 +124,16 @@ export class TelemetryOutbox implements Backlog {
 
   #insert(batch: Batch, seq?: number): void {
     const body = JSON.stringify(batch)
-    this.#database
-      .prepare(
-        'INSERT INTO telemetry_outbox (seq, step_seconds, from_ms, to_ms, body) VALUES (?, ?, ?, ?, ?)',
-      )
-      .run(seq ?? null, batch.step_seconds, batch.from, batch.to, body)
+    this.#prepare(
+      'INSERT INTO telemetry_outbox (seq, step_seconds, from_ms, to_ms, body) VALUES (?, ?, ?, ?, ?)',
+    ).run(seq ?? null, batch.step_seconds, batch.from, batch.to, body)
     this.#bytes += body.length + ROW_BYTES
   }
 
   #oldest(bytesMax: number): Row[] {
-    const rows = this.#database
-      .prepare<[number], Row>('SELECT * FROM telemetry_outbox ORDER BY seq LIMIT ?')
-      .all(BATCHES_MAX)
+    const rows = this.#prepare<[number], Row>('SELECT * FROM telemetry_outbox ORDER BY seq LIMIT ?').all(
+      BATCHES_MAX,
+    )
     let bytes = 0
     const fitting = rows.findIndex(({ body }) => {
       bytes += body.length + ROW_BYTES
@@ -141,16 +144,16 @@ export class TelemetryOutbox implements Backlog {
   }
 
   #markSent(last: number): void {
-    const mark = this.#database.prepare('UPDATE telemetry_outbox SET sent = 1 WHERE seq <= ? AND sent = 0')
+    const mark = this.#prepare('UPDATE telemetry_outbox SET sent = 1 WHERE seq <= ? AND sent = 0')
     const unsent = 'SELECT 1 FROM telemetry_outbox WHERE seq <= ? AND sent = 0 LIMIT 1'
-    if (this.#database.prepare(unsent).get(last) === undefined) return
+    if (this.#prepare(unsent).get(last) === undefined) return
     transact(this.#database, () => mark.run(last))
   }
 
   #makeRoom(): void {
     const most = Math.max(0, this.#bytesMax - this.#events.bytes)
     while (this.#bytes > most / 2 && this.#thinOnce());
-    if (this.#bytes > most) this.#drop(most)
+    this.#dropWhile(() => this.#bytes > most)
   }
 
   /** The oldest of the finest that can be put together; false where nothing can. */
@@ -160,7 +163,7 @@ export class TelemetryOutbox implements Backlog {
       const rows = this.#group(step, longer)
       const last = rows.at(-1)
       if (last === undefined) continue
-      const remove = this.#database.prepare('DELETE FROM telemetry_outbox WHERE seq = ?')
+      const remove = this.#prepare('DELETE FROM telemetry_outbox WHERE seq = ?')
       for (const { seq } of rows) remove.run(seq)
       this.#bytes -= rows.reduce((sum, { body }) => sum + body.length + ROW_BYTES, 0)
       this.#insert(
@@ -187,39 +190,43 @@ export class TelemetryOutbox implements Backlog {
   }
 
   #unsent(step: number, { from, count }: { from: number; count: number }): Row[] {
-    return this.#database
-      .prepare<[number, number, number], Row>(
-        'SELECT * FROM telemetry_outbox WHERE sent = 0 AND step_seconds = ? AND seq >= ? ORDER BY seq LIMIT ?',
-      )
-      .all(step, from, count)
+    return this.#prepare<[number, number, number], Row>(
+      'SELECT * FROM telemetry_outbox WHERE sent = 0 AND step_seconds = ? AND seq >= ? ORDER BY seq LIMIT ?',
+    ).all(step, from, count)
   }
 
-  #drop(bytesMax: number): void {
-    const { changes } = this.#database
-      .prepare(
-        `DELETE FROM telemetry_outbox WHERE seq IN (
-           SELECT seq FROM (
-             SELECT seq, sum(length(body) + ${ROW_BYTES}) OVER (ORDER BY seq DESC) AS bytes FROM telemetry_outbox)
-           WHERE bytes > ?)`,
-      )
-      .run(bytesMax)
-    this.#noteDropped(changes)
+  /** The oldest, one after the other: all of them together would take too long to look at. */
+  #dropWhile(isTooMuch: (oldest: { to_ms: number }) => boolean): void {
+    const first = this.#prepare<[], { seq: number; to_ms: number; bytes: number }>(
+      `SELECT seq, to_ms, length(body) + ${ROW_BYTES} AS bytes FROM telemetry_outbox ORDER BY seq LIMIT 1`,
+    )
+    const remove = this.#prepare('DELETE FROM telemetry_outbox WHERE seq = ?')
+    let dropped = 0
+    for (let oldest = first.get(); oldest !== undefined && isTooMuch(oldest); oldest = first.get()) {
+      remove.run(oldest.seq)
+      this.#bytes -= oldest.bytes
+      dropped += 1
+    }
+    this.#noteDropped(dropped)
   }
 
-  #dropOlderThan(timeMs: number): void {
-    const { changes } = this.#database.prepare('DELETE FROM telemetry_outbox WHERE to_ms < ?').run(timeMs)
-    this.#noteDropped(changes)
-  }
-
+  /** Told when it begins, not each time: a month without a line has many minutes. */
   #noteDropped(batches: number): void {
     if (batches === 0) return
-    this.#bytes = this.#measure()
     this.#dropped += batches
-    LOG.warn('link.telemetry_dropped', { batches, outbox_bytes_max: this.#bytesMax })
+    if (!this.#isDropping) LOG.warn('link.telemetry_dropped', { batches, outbox_bytes_max: this.#bytesMax })
+    this.#isDropping = true
+  }
+
+  /** Each once: this is done every minute, for months. */
+  #prepare<Given extends unknown[] = unknown[], Found = unknown>(sql: string): Statement<Given, Found> {
+    const known = this.#statements.get(sql) ?? this.#database.prepare(sql)
+    this.#statements.set(sql, known)
+    return known as Statement<Given, Found>
   }
 
   #measure(upTo = Number.MAX_SAFE_INTEGER): number {
     const sum = `SELECT coalesce(sum(length(body) + ${ROW_BYTES}), 0) AS bytes FROM telemetry_outbox WHERE seq <= ?`
-    return this.#database.prepare<[number], { bytes: number }>(sum).get(upTo)?.bytes ?? 0
+    return this.#prepare<[number], { bytes: number }>(sum).get(upTo)?.bytes ?? 0
   }
 }
