@@ -42,6 +42,8 @@ type Print = (line: string) => void
 
 const LOG = logger('registry')
 const TICK_MS = 1_000
+/** Between two looks at what devices have seen. */
+const SEEN_MS = 5_000
 /** Between two looks at what is about to expire. */
 const RESIGN_MS = 3_600_000
 const DAY_SECONDS = 86_400
@@ -163,6 +165,7 @@ async function startRegistry(
   broker.begin()
   const stopping = new AbortController()
   void tickRollouts(registry, { service, stop: stopping.signal })
+  void keepAbove(registry, { service, stop: stopping.signal })
   void keepSigned(registry, { service, stop: stopping.signal })
   await syncConsul(registry, { config, stop: stopping.signal })
   // Ends with the others: a stream that goes on would keep the server from stopping.
@@ -317,6 +320,25 @@ async function tickRollouts(
       await service.announceDesired(issued).catch(complain)
     } catch (error) {
       LOG.error('registry.rollouts_failed', { reason: messageOf(error) })
+    }
+  }
+}
+
+/** A registry from an old copy goes on above what its devices have seen: below that they would believe nothing of it. */
+async function keepAbove(
+  registry: Registry,
+  { service, stop }: { service: MqttService; stop: AbortSignal },
+): Promise<void> {
+  while (!stop.aborted) {
+    await systemClock.sleep(SEEN_MS, stop)
+    if (stop.aborted) return
+    try {
+      const seen = registry.devices.metadataSeen()
+      if (!(await registry.published.resignAbove(seen))) continue
+      LOG.warn('registry.metadata_caught_up', seen)
+      await service.announceMetadata().catch(complain)
+    } catch (error) {
+      LOG.error('registry.signing_failed', { reason: messageOf(error) })
     }
   }
 }

@@ -23,6 +23,30 @@ export function addRegistry(program: Command): void {
       await runRegistry({ ...options, devKeys: options.devKeys === true }, print)
     })
   addBrokerConfig(registry)
+  addBackup(registry)
+}
+
+function addBackup(registry: Command): void {
+  registry
+    .command('backup')
+    .description('copy a registry, which may be running, into one file: database, keys, metadata')
+    .argument('<file>')
+    .addOption(state())
+    .option('--packs', 'with the packs, all bytes of all models')
+    .action(async (file, options) => {
+      const { runBackup } = await import('../app/registry-backup.ts')
+      await runBackup(file, { state: options.state, packs: options.packs === true }, print)
+    })
+  registry
+    .command('restore')
+    .description('make a registry out of a backup')
+    .argument('<file>')
+    .addOption(state())
+    .option('--replace', 'put aside what is there; its packs are taken over')
+    .action(async (file, options) => {
+      const { runRestore } = await import('../app/registry-backup.ts')
+      await runRestore(file, { state: options.state, replace: options.replace === true }, print)
+    })
 }
 
 function addBrokerConfig(registry: Command): void {

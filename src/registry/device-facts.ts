@@ -18,14 +18,17 @@ const Model = z.object({
   running: Version.nullable().catch(null),
   update: Update.nullable().catch(null),
 })
+/** Far from where numbers lose their last digit. */
+const Counter = z
+  .int()
+  .min(0)
+  .max(2 ** 48)
+
 const Report = z.object({
   rev: z.int().min(0).catch(0),
   hardware_class: z.string().min(1).max(64).optional().catch(undefined),
   hardware: z.object({ names: z.array(z.string().max(64)) }).catch({ names: [] }),
-  trust: z
-    .object({ timestamp: z.int().min(0), snapshot: z.int().min(0) })
-    .nullable()
-    .catch(null),
+  metadata_seen: z.object({ timestamp: Counter, snapshot: Counter }).catch({ timestamp: 0, snapshot: 0 }),
   models: z.array(Model).max(1_000).catch([]),
 })
 type Report = z.infer<typeof Report>
@@ -48,8 +51,8 @@ export function keepFacts(database: Database, device: string, body: unknown): vo
     .run({
       device,
       rev: report.rev,
-      timestamp: report.trust?.timestamp ?? 0,
-      snapshot: report.trust?.snapshot ?? 0,
+      timestamp: report.metadata_seen.timestamp,
+      snapshot: report.metadata_seen.snapshot,
       hardware: classOf(report) ?? null,
       isChanged: isChanged ? 1 : 0,
     })

@@ -163,6 +163,16 @@ export class Devices {
     this.keepStates([{ device, ...state }])
   }
 
+  /** The newest metadata that any device has seen. */
+  metadataSeen(): { timestamp: number; snapshot: number } {
+    const row = this.#database
+      .prepare<[], { timestamp: number | null; snapshot: number | null }>(
+        `SELECT (SELECT max(timestamp_version) FROM device) AS timestamp, (SELECT max(snapshot_version) FROM device) AS snapshot`,
+      )
+      .get()
+    return { timestamp: row?.timestamp ?? 0, snapshot: row?.snapshot ?? 0 }
+  }
+
   tag(id: string, tags: Tags): void {
     writeTags(this.#database, id, tags)
     this.#live.publish({ kind: 'device', id })

@@ -58,6 +58,13 @@ export class Published {
     return (await this.#current()).publishersOf(family)
   }
 
+  /** Above what devices have seen; true where that was above what is here. */
+  async resignAbove(seen: { timestamp: number; snapshot: number }): Promise<boolean> {
+    const isNew = await this.#repository.resignAbove(seen)
+    if (isNew) this.#view = undefined
+    return isNew
+  }
+
   async list(): Promise<PublishedVersion[]> {
     return await (await this.#current()).listModels()
   }

@@ -28,38 +28,45 @@ interface Row {
   readonly update_reason: string | null
 }
 
-const JOINED = `
+/** Both ways of looking are named: SQLite has no figures of the table that it could choose by. */
+const joined = (index: string) => `
   SELECT m.device, m.state, m.gives, m.given, m.activated, m.progressed, m.step, m.rev, d.id AS known, w.target AS pinned,
     d.online, d.seen, d.rev AS device_rev, f.running, f.update_rev, f.update_version, f.update_state, f.update_code, f.update_reason
-  FROM rollout_device m
+  FROM rollout_device m INDEXED BY ${index}
     LEFT JOIN device d ON d.id = m.device
     LEFT JOIN device_model f ON f.device = m.device AND f.model = @model
     LEFT JOIN assignment_word w ON w.target = m.device AND w.model = @model
   WHERE m.rollout = @id AND `
 
+const OFFLINE = '(SELECT id FROM device WHERE online = 0)'
 const UNDERWAY = "m.state IN ('assigned', 'taken', 'trial', 'reverting')"
 const AWAITED = "m.state IN ('deferred', 'vanished') AND d.online = 1"
 const DOUBTED = "m.state IN ('timed_out', 'failed', 'rejected', 'stranded') AND d.online = 1"
-const PINNED_OR_GONE = "m.state IN ('waiting', 'deferred') AND (d.id IS NULL OR w.target IS NOT NULL)"
-const WAITING_AWAY =
-  "m.device IN (SELECT id FROM device WHERE online = 0) AND m.state = 'waiting' AND m.wave <= @wave"
-const COMMITTED_AWAY =
-  "m.device IN (SELECT id FROM device WHERE online = 0) AND m.state = 'committed' AND m.activated > @activated"
+// A few devices each, which are looked up in the rollout.
+const PINNED =
+  "m.device IN (SELECT target FROM assignment_word WHERE model = @model) AND m.state IN ('waiting', 'deferred')"
+const WAITING_AWAY = `m.device IN ${OFFLINE} AND m.state = 'waiting' AND m.wave <= @wave`
+const COMMITTED_AWAY = `m.device IN ${OFFLINE} AND m.state = 'committed' AND m.activated > @activated`
 const COMMITTED_ALERTED =
-  "m.state = 'committed' AND m.activated > @activated AND m.device IN (SELECT device FROM alert WHERE severity = 'critical' AND cleared IS NULL)"
+  "m.device IN (SELECT device FROM alert WHERE severity = 'critical' AND cleared IS NULL) AND m.state = 'committed' AND m.activated > @activated"
 const COMMITTED_CHANGED = "m.device IN (SELECT id FROM device WHERE is_changed = 1) AND m.state = 'committed'"
+const GONE = "m.state IN ('waiting', 'deferred') AND d.id IS NULL"
+
+const BY_STATE = joined('rollout_device_state')
+const BY_DEVICE = joined('rollout_device_device')
 
 /** Of which the wave has to wait, or which may be another than they were. */
 const WATCHED = [
-  UNDERWAY,
-  AWAITED,
-  DOUBTED,
-  PINNED_OR_GONE,
-  WAITING_AWAY,
-  COMMITTED_AWAY,
-  COMMITTED_ALERTED,
-  COMMITTED_CHANGED,
+  ...[UNDERWAY, AWAITED, DOUBTED].map((which) => BY_STATE + which),
+  ...[PINNED, WAITING_AWAY, COMMITTED_AWAY, COMMITTED_ALERTED, COMMITTED_CHANGED].map(
+    (which) => BY_DEVICE + which,
+  ),
 ]
+
+interface Watched {
+  readonly member: Member
+  readonly fact: Fact
+}
 
 export class RolloutMembers {
   readonly #database: Database
@@ -68,13 +75,17 @@ export class RolloutMembers {
     this.#database = database
   }
 
-  watched({ id, model, wave }: Rollout, activatedAfter: number): { member: Member; fact: Fact }[] {
-    return WATCHED.flatMap((which) =>
-      this.#database
-        .prepare<object, Row>(JOINED + which)
-        .all({ id, model, wave, activated: activatedAfter })
-        .map(toMember),
-    )
+  watched(rollout: Rollout, activatedAfter: number): Watched[] {
+    return WATCHED.flatMap((which) => this.#watch(which, rollout, activatedAfter))
+  }
+
+  /** All that wait have to be looked at for it: not each second. */
+  gone(rollout: Rollout): Watched[] {
+    return this.#watch(BY_STATE + GONE, rollout, 0)
+  }
+
+  #watch(sql: string, { id, model, wave }: Rollout, activated: number): Watched[] {
+    return this.#database.prepare<object, Row>(sql).all({ id, model, wave, activated }).map(toMember)
   }
 
   change(rollout: string, device: string, change: MemberChange): void {
@@ -109,7 +120,7 @@ export class RolloutMembers {
   /** Of the waves that have begun, those that are there, in the order of their buckets. */
   startable({ id, wave }: Rollout, count: number): string[] {
     return this.#devices(
-      `rollout = ? AND state = 'waiting' AND wave <= ? AND device IN (SELECT id FROM device WHERE online = 1)
+      `rollout = ? AND state = 'waiting' AND wave <= ? AND (SELECT online FROM device WHERE id = device) = 1
        ORDER BY wave, bucket, device LIMIT ?`,
       [id, wave, count],
     )
@@ -126,9 +137,13 @@ export class RolloutMembers {
 
   /** Whose way back has not been signed yet. */
   unsigned(id: string, count: number): string[] {
-    const where =
-      "rollout = ? AND gives = 'back' AND rev IS NULL AND device IN (SELECT id FROM device) LIMIT ?"
-    return this.#devices(where, [id, count])
+    return this.#database
+      .prepare<[string, number], { device: string }>(
+        `SELECT m.device FROM rollout_device m INDEXED BY rollout_device_unsigned JOIN device d ON d.id = m.device
+         WHERE m.rollout = ? AND m.gives = 'back' AND m.rev IS NULL LIMIT ?`,
+      )
+      .all(id, count)
+      .map(({ device }) => device)
   }
 
   #devices(where: string, given: readonly (string | number)[]): string[] {
@@ -189,7 +204,7 @@ export class RolloutMembers {
       .prepare(
         `UPDATE rollout_device SET wave = @wave WHERE rollout = @id AND device IN (
            SELECT device FROM rollout_device WHERE rollout = @id AND state = 'waiting' AND wave > @wave
-             AND device IN (SELECT id FROM device WHERE online = 1) ORDER BY wave, bucket, device LIMIT @count)`,
+             AND (SELECT online FROM device WHERE id = device) = 1 ORDER BY wave, bucket, device LIMIT @count)`,
       )
       .run({ id, wave, count }).changes
   }
@@ -220,7 +235,7 @@ export function selectDevices(
   const asksRunning = selector.terms.some(({ of }) => of === 'running')
   return database
     .prepare<[number], { id: string; hardware_class: string; tags: string; online: number }>(
-      `SELECT id, hardware_class, tags, online FROM device ${onlyChanged ? 'WHERE is_changed = 1' : ''} ORDER BY id LIMIT ?`,
+      `SELECT id, hardware_class, tags, online FROM device ${onlyChanged ? 'INDEXED BY device_changed WHERE is_changed = 1' : ''} ORDER BY id LIMIT ?`,
     )
     .all(limit)
     .map(({ id, hardware_class, tags, online }) => {
@@ -235,7 +250,7 @@ export function selectDevices(
     })
 }
 
-function toMember(row: Row): { member: Member; fact: Fact } {
+function toMember(row: Row): Watched {
   const { device, state, gives, given, activated, progressed, step, rev } = row
   const hasUpdate = row.update_rev !== null && row.update_version !== null && row.update_state !== null
   return {

@@ -108,3 +108,14 @@ export const ROLLOUT_FAILURES = `
   ALTER TABLE rollout_device ADD COLUMN failure_code TEXT NOT NULL DEFAULT '';
   ALTER TABLE rollout_device ADD COLUMN failure_reason TEXT NOT NULL DEFAULT '';
 `
+
+/** Those whose way back has not been signed yet, without a look at all the others. */
+export const ROLLOUT_UNSIGNED = `
+  CREATE INDEX rollout_device_unsigned ON rollout_device (rollout) WHERE gives = 'back' AND rev IS NULL;
+`
+
+/** The highest that any device has seen, without a look at each. */
+export const METADATA_SEEN = `
+  CREATE INDEX device_timestamp_version ON device (timestamp_version);
+  CREATE INDEX device_snapshot_version ON device (snapshot_version);
+`

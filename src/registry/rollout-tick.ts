@@ -25,6 +25,8 @@ export interface TickParts {
 /** Signed in one tick at most, and looked at because something of them has changed. */
 const SIGNED_MAX = 200
 const CHANGED_MAX = 1_000
+/** Between two looks for devices that are none any more. */
+const RUNS_TO_GONE = 30
 /** What a trial takes at least, where the rollout does not say, and how often over that it may. */
 const OBSERVE_SECONDS = 900
 const PATIENCE = 4
@@ -43,6 +45,7 @@ export class RolloutTick {
   readonly #parts: TickParts
   readonly #store: RolloutStore
   readonly #members: RolloutMembers
+  #runs = 0
 
   constructor(parts: TickParts) {
     this.#parts = parts
@@ -53,6 +56,7 @@ export class RolloutTick {
   /** What was issued because of it. */
   run(): Issued[] {
     const { database, live } = this.#parts
+    this.#runs += 1
     if (this.#store.open().length === 0) return []
     const touched = new Set<string>()
     const issued = transact(database, () => {
@@ -60,7 +64,7 @@ export class RolloutTick {
       const all = this.#store.open().flatMap((rollout) => this.#step(rollout, touched))
       database
         .prepare(
-          'UPDATE device SET is_changed = 0 WHERE id IN (SELECT id FROM device WHERE is_changed = 1 ORDER BY id LIMIT ?)',
+          'UPDATE device SET is_changed = 0 WHERE id IN (SELECT id FROM device INDEXED BY device_changed WHERE is_changed = 1 ORDER BY id LIMIT ?)',
         )
         .run(CHANGED_MAX)
       return all
@@ -155,7 +159,9 @@ export class RolloutTick {
   #judge(rollout: Rollout, now: number): boolean {
     const terms = termsOf(rollout.plan)
     let hasChanged = false
-    for (const { member, fact } of this.#members.watched(rollout, now - 2 * terms.vanishMs)) {
+    const watched = this.#members.watched(rollout, now - 2 * terms.vanishMs)
+    if (this.#runs % RUNS_TO_GONE === 0) watched.push(...this.#members.gone(rollout))
+    for (const { member, fact } of watched) {
       const alert = member.activated === null ? null : this.#parts.alertOf(member.device, member.activated)
       const known: Fact = { ...fact, alert }
       const change = judgeMember(member, known, terms, now)

@@ -1,5 +1,5 @@
 import { EdgeError } from '../kit/errors.ts'
-import { ROLLOUT_FAILURES, ROLLOUT_TABLES } from './rollout-schema.ts'
+import { METADATA_SEEN, ROLLOUT_FAILURES, ROLLOUT_TABLES, ROLLOUT_UNSIGNED } from './rollout-schema.ts'
 import { TELEMETRY_TABLES } from './telemetry-schema.ts'
 
 /** What the registry knows, as SQL. Each entry brings the schema one step on; entries are added, never changed. */
@@ -135,6 +135,8 @@ const STEPS: readonly string[] = [
   ALTER TABLE enrolment_token ADD COLUMN claim_sha256 BLOB;
   ALTER TABLE enrolment_token ADD COLUMN enrolled TEXT;
   `,
+  ROLLOUT_UNSIGNED,
+  METADATA_SEEN,
 ]
 
 /** As far as this module needs one. */

@@ -34,6 +34,9 @@ export interface RepositoryExpiry {
 
 export const DEFAULT_EXPIRY: RepositoryExpiry = { timestampSeconds: 7 * 86_400, snapshotSeconds: 30 * 86_400 }
 
+/** More versions than are signed between two backups. */
+const LEAP_MAX = 10_000
+
 /** Old versions that stay, for clients that are on their way through them. */
 const VERSIONS_KEPT = 32
 
@@ -74,6 +77,32 @@ export class TufRepository {
       )
       if (isTaken && !this.#isHalfOver(state.timestamp, 'timestampSeconds')) return false
       await this.#commit(state, undefined)
+      return true
+    })
+  }
+
+  /**
+   * Signs a timestamp and a snapshot above versions that devices have seen: a registry that was restored from an old copy
+   * does not know what it has signed since. True where it did. Somebody may lie about what was seen, so what is far
+   * above what is here is not followed.
+   */
+  resignAbove(seen: { readonly timestamp: number; readonly snapshot: number }): Promise<boolean> {
+    return this.#inTurn(async () => {
+      const state = await readState(this.#parts.files)
+      const isBehind = seen.timestamp > state.timestamp.version || seen.snapshot > state.snapshot.version
+      const isFar =
+        seen.timestamp > state.timestamp.version + LEAP_MAX ||
+        seen.snapshot > state.snapshot.version + LEAP_MAX
+      if (!isBehind || isFar) return false
+      const ahead = (version: number, least: number) => Math.max(version, least)
+      await this.#commit(
+        {
+          ...state,
+          timestamp: { ...state.timestamp, version: ahead(state.timestamp.version, seen.timestamp) },
+          snapshot: { ...state.snapshot, version: ahead(state.snapshot.version, seen.snapshot) },
+        },
+        undefined,
+      )
       return true
     })
   }

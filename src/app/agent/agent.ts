@@ -55,6 +55,7 @@ const STATE_MS = 1_000
 export class Agent implements Control {
   readonly #parts: AgentParts
   readonly #metadata: MetadataFolder
+  readonly #highWater: HighWaterTable
   readonly #store: VersionsOnDisk
   readonly #updates: Updates
   readonly #assignments: Assignments
@@ -69,6 +70,7 @@ export class Agent implements Control {
     const { disk, line, clock, serve, folders } = parts
     this.#bundle = new SiteBundle(folders.siteBundle)
     this.#metadata = new MetadataFolder(folders.trust)
+    this.#highWater = new HighWaterTable(disk.database)
     const trust = new TufTrust({
       client: this.#createTrust(),
       source: (signal) => this.#bundle.trustSource(sourceOf(line, signal)),
@@ -151,6 +153,7 @@ export class Agent implements Control {
       isLinkUp: line.link.isUp,
       advertiseUrl: config.registry.advertise_url,
       view: this.#assignments.view,
+      highWater: this.#highWater,
       progress: (model) => this.#updates.progress(model),
       board: this.#board,
       alerts: this.#health.monitor.alerts,
@@ -200,10 +203,10 @@ export class Agent implements Control {
   }
 
   #createTrust(): TrustClient {
-    const { disk, clock, enrolment } = this.#parts
+    const { clock, enrolment } = this.#parts
     return new TrustClient({
       files: this.#metadata,
-      highWater: new HighWaterTable(disk.database),
+      highWater: this.#highWater,
       clock,
       builtMs: BUILD.committedMs,
       enrolledRoot: Buffer.from(JSON.stringify(enrolment.root)),

@@ -6,6 +6,7 @@ import type { StorePort } from '../../ota/ports.ts'
 import type { Update } from '../../ota/update.ts'
 import type { Progress } from '../../ota/updates.ts'
 import type { Hardware } from '../../trust/manifest.ts'
+import type { HighWater } from '../../trust/high-water.ts'
 import type { TrustView } from '../../trust/view.ts'
 import { BUILD } from '../build-info.ts'
 import type { Disk } from './disk.ts'
@@ -83,6 +84,8 @@ export const Status = z.object({
       time_source: z.string(),
     })
     .nullable(),
+  /** The highest versions of metadata that were ever accepted: older ones are refused. */
+  metadata_seen: z.object({ timestamp: z.int(), snapshot: z.int() }),
   models: z.array(ModelStatus),
   quarantine: z.array(
     z.object({
@@ -112,6 +115,7 @@ export async function readStatus(parts: {
   isLinkUp: boolean
   advertiseUrl: string | undefined
   view: TrustView | undefined
+  highWater: HighWater
   progress: (model: string) => Progress | undefined
   board: BoardFacts | undefined
   alerts: readonly AlertState[]
@@ -135,6 +139,10 @@ export async function readStatus(parts: {
       view === undefined
         ? null
         : { ...view.versions, expires: iso(view.expiresMs), time_source: view.time.source },
+    metadata_seen: {
+      timestamp: parts.highWater.versionOf('timestamp') ?? 0,
+      snapshot: parts.highWater.versionOf('snapshot') ?? 0,
+    },
     models: await readModels(parts),
     quarantine: journal.quarantined().map(({ model, version, manifest, code, reason }) => ({
       model,
