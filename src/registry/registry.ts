@@ -100,6 +100,7 @@ export async function openRegistry(sources: RegistrySources): Promise<Registry> 
     desired,
     rollouts: new Rollouts({
       ...{ database, clock, live, assignments, desired },
+      isAlive: (device) => liveness.isAlive(device),
       alertOf: (device, afterMs) => alerts.criticalSince(device, afterMs),
       resolve: (wanted) => published.resolve(wanted),
     }),

@@ -18,6 +18,8 @@ export interface TickParts {
   readonly assignments: Assignments
   readonly desired: Desired
   readonly live: LiveFeed
+  /** Whether a device that has not said goodbye gives signs of life: a broker may have had no chance to say that it is gone. */
+  readonly isAlive: (device: { id: string; isOnline: boolean; seen: number }) => boolean
   /** What a critical alert of the device says that was raised after that and holds; null where there is none. */
   readonly alertOf: (device: string, afterMs: number) => string | null
 }
@@ -163,7 +165,12 @@ export class RolloutTick {
     if (this.#runs % RUNS_TO_GONE === 0) watched.push(...this.#members.gone(rollout))
     for (const { member, fact } of watched) {
       const alert = member.activated === null ? null : this.#parts.alertOf(member.device, member.activated)
-      const known: Fact = { ...fact, alert }
+      const { isOnline, seen } = fact
+      const known: Fact = {
+        ...fact,
+        alert,
+        isOnline: this.#parts.isAlive({ id: member.device, isOnline, seen }),
+      }
       const change = judgeMember(member, known, terms, now)
       if (change === undefined) continue
       this.#members.change(rollout.id, member.device, change)

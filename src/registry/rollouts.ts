@@ -27,6 +27,7 @@ export interface RolloutParts {
   readonly assignments: Assignments
   readonly desired: Desired
   readonly live: LiveFeed
+  readonly isAlive: (device: { id: string; isOnline: boolean; seen: number }) => boolean
   readonly alertOf: (device: string, afterMs: number) => string | null
   /** Looks a version up, and throws where no device would take it. */
   readonly resolve: (wanted: {

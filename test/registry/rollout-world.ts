@@ -79,6 +79,8 @@ export class World {
   rollouts!: Rollouts
   assignments!: Assignments
   desired!: Desired
+  /** That give no sign of life, though nobody has said that they are gone. */
+  readonly silent = new Set<string>()
   /** Of one signature in so many the power is cut; 0: never. */
   cutsOneIn = 0
   #live = new LiveFeed()
@@ -112,6 +114,7 @@ export class World {
     })
     this.rollouts = new Rollouts({
       ...{ database, clock, live: this.#live, assignments: this.assignments, desired: this.desired },
+      isAlive: ({ id, isOnline }) => isOnline && !this.silent.has(id),
       alertOf: (device, afterMs) => this.alerts.criticalSince(device, afterMs),
       resolve: async ({ version }) => ({ manifest: manifestOf(version), release: Number(version) }),
     })

@@ -245,6 +245,20 @@ describe('a bad version', () => {
     expect(world.story(id).at(-1)).toBe('reverted')
   })
 
+  test('falls silent and nobody says that it is gone: it counts as lost all the same', async () => {
+    const world = stage()
+    const waves = [{ percent: 100, soak_seconds: 5, success_percent_min: 50 }]
+    const id = await world.start({ waves, limits: { vanish_seconds: 30 }, policy: { observe_seconds: 600 } })
+    for (let round = 0; round < 20 && world.states(id)['cam-02'] !== 'trial'; round += 1) world.run(1)
+    // From now on it says nothing; the registry has it down as online.
+    world.silent.add('cam-02')
+    world.sims.delete('cam-02')
+    world.run(60)
+    expect(world.devices.get('cam-02').isOnline).toBe(true)
+    expect(world.states(id)['cam-02']).toBe('vanished')
+    expect(world.story(id).at(-1)).toBe('done')
+  })
+
   test('raises a critical alert after its switch: the device counts as failed though it serves', async () => {
     const world = stage()
     const id = await world.start({ waves: [{ percent: 100, soak_seconds: 60, success_percent_min: 100 }] })
