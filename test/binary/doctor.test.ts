@@ -60,6 +60,7 @@ describe('doctor', () => {
       'profile',
       'gpu',
       'storage',
+      'capture',
       'runtime',
       'providers',
       'models',
