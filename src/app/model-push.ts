@@ -1,5 +1,5 @@
 import { copyFile, link, mkdir, mkdtemp, readdir, realpath, rm } from 'node:fs/promises'
-import { basename, dirname, join } from 'node:path'
+import { basename, dirname, join, resolve } from 'node:path'
 import { readEnvironment } from '../config/environment.ts'
 import { parseModelSettings } from '../config/model-settings.ts'
 import { makeFolderDurably } from '../kit/durable-file.ts'
@@ -47,6 +47,7 @@ export async function runModelPush(
   print: (line: string) => void,
 ): Promise<void> {
   const variants = variantsOf(folder, options)
+  for (const variant of variants) await refuseEnsemble(variant.folder)
   const order: PushOrder = {
     family: options.family,
     name: options.name,
@@ -196,6 +197,20 @@ function signatureOf({ signature }: ProbeReport): Probed['signature'] {
   const specs = (list: NonNullable<ProbeReport['signature']>['inputs']) =>
     list.map(({ name, datatype, shape }) => ({ name, datatype, shape }))
   return { inputs: specs(signature?.inputs ?? []), outputs: specs(signature?.outputs ?? []) }
+}
+
+/** It has no files of its own, and the models that it is made of are versions that come and go by themselves. */
+async function refuseEnsemble(folder: string): Promise<void> {
+  const path = resolve(folder)
+  const model = await readModel(dirname(path), basename(path))
+  const { ensemble } = parseModelSettings(model?.config)
+  if (ensemble === undefined) return
+  const members = [...new Set(ensemble.steps.map((step) => step.model))].join(', ')
+  throw new EdgeError(
+    'unsupported',
+    `Cannot publish "${folder}": it is an ensemble, which does not travel; publish and assign what it is made of (${members}), ` +
+      'and give the device the ensemble itself with its own models ("limpet up --models DIR")',
+  )
 }
 
 /** As the model's own settings say; "cpu" always comes last there too. */

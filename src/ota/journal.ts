@@ -245,6 +245,14 @@ export class Journal {
     })
   }
 
+  /** A note and the event that comes of it, at once: it is told exactly once. */
+  settle(of: { note: string; left: unknown; event: Omit<UpdateEvent, 'time'> | undefined }): void {
+    transact(this.#database, () => {
+      this.setNote(of.note, of.left)
+      if (of.event !== undefined) this.#put({ time: this.#clock.now(), ...of.event })
+    })
+  }
+
   /** The last ones, newest first. */
   events(): UpdateEvent[] {
     return this.#database

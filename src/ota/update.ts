@@ -79,7 +79,8 @@ export interface UpdateEvent {
   readonly version: string
   readonly manifest: string
   readonly from: State | 'assigned'
-  readonly to: State
+  /** Withdrawn: it serves no more, because it is not assigned any more. */
+  readonly to: State | 'withdrawn'
   /** Which of its states this is, counted from 1. */
   readonly attempt: number
   readonly code: string

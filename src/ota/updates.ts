@@ -2,12 +2,13 @@ import type { Clock } from '../kit/clock.ts'
 import { chooseUpdates, compareWanted } from './decide.ts'
 import type { Assignment, Journal } from './journal.ts'
 import { isWorking } from './machine.ts'
-import type { StorePort } from './ports.ts'
+import type { ServePort, StorePort } from './ports.ts'
 import { Runner } from './runner.ts'
 import type { Steps } from './step.ts'
 import { forgetNotes } from './trial.ts'
 import type { Turns } from './turns.ts'
 import type { Installed, Update } from './update.ts'
+import { withdraw } from './withdraw.ts'
 
 /** What a person wants to know of an update on its way, and the journal does not. */
 export interface Progress {
@@ -28,6 +29,7 @@ const LOOK_MS = 60_000
 export class Updates {
   readonly #journal: Journal
   readonly #store: StorePort
+  readonly #serve: ServePort
   readonly #clock: Clock
   readonly #runner: Runner
   readonly #stop: AbortSignal
@@ -39,6 +41,7 @@ export class Updates {
   constructor(parts: {
     journal: Journal
     store: StorePort
+    serve: ServePort
     clock: Clock
     turns: Turns
     steps: Steps
@@ -46,6 +49,7 @@ export class Updates {
   }) {
     this.#journal = parts.journal
     this.#store = parts.store
+    this.#serve = parts.serve
     this.#clock = parts.clock
     this.#stop = parts.stop
     this.#runner = new Runner({
@@ -108,6 +112,17 @@ export class Updates {
     const updates = this.#journal.latest()
     for (const wanted of chooseUpdates({ assigned, updates, running, nowMs: this.#clock.now() })) {
       if (!this.#stop.aborted && !this.#underway.has(wanted.model)) this.#start(this.#journal.begin(wanted))
+    }
+    await this.#withdraw()
+  }
+
+  async #withdraw(): Promise<void> {
+    const parts = { journal: this.#journal, store: this.#store, serve: this.#serve }
+    const isUnderway = (model: string) => this.#underway.has(model)
+    try {
+      await withdraw(parts, { isUnderway, signal: this.#stop })
+    } catch (error) {
+      if (!this.#stop.aborted) throw error
     }
   }
 

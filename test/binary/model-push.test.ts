@@ -1,6 +1,6 @@
 /** Publishing with the compiled binary and real models: checked, golden samples made, uploaded, signed, bundled. */
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
-import { cp, readdir, readFile, writeFile } from 'node:fs/promises'
+import { cp, mkdir, readdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { Bundle } from '../../src/bundle/bundle.ts'
 import { generateKeyPem, readSigningKey } from '../../src/trust/key.ts'
@@ -47,6 +47,16 @@ describe('limpet model', () => {
     }[][]
     expect(golden).toHaveLength(2)
   }, 120_000)
+
+  test('push refuses an ensemble, which has no files that could travel, and says what does', async () => {
+    const step = '[[ensemble.steps]]\nmodel = "simple"\ninputs = { INPUT0 = "A", INPUT1 = "B" }\n'
+    await Bun.write(join(home, 'twice/config.toml'), `${step}outputs = { OUTPUT0 = "SUM" }\n`)
+    await mkdir(join(home, 'twice/1'))
+    const { exitCode, stderr } = await push('twice')
+    expect(exitCode).not.toBe(0)
+    expect(stderr).toContain('Cannot publish "twice": it is an ensemble, which does not travel')
+    expect(stderr).toContain('publish and assign what it is made of (simple)')
+  })
 
   test('answers are made for inputs that are given', async () => {
     const inputs = ['INPUT0', 'INPUT1'].map((name) => ({

@@ -135,6 +135,29 @@ describe('when', () => {
   })
 })
 
+const NOTHING = /^(404|503): /
+/** The states of one update, and the other model's withdrawal somewhere among or after them. */
+const END_OF_BOTH = 12
+
+test('a model that is not assigned any more serves no more, and says so; assigned again, it does', async () => {
+  await fleet.publish(scaling(7, { model: 'vision/other' }))
+  await fleet.assign('cam-01', [{ model: 'vision/other', version: '7' }])
+  await fleet.ended(device, 'vision/other', { version: '7', state: 'committed' })
+  await eventually('it is gone', async () => NOTHING.test(await askScale(up.url)))
+  const told = await eventually('it is told', async () =>
+    (await fleet.events('cam-01')).find(({ to }) => to === 'withdrawn'),
+  )
+  expect(told).toMatchObject({ model: 'vision/scale', version: '6', code: 'unassigned' })
+  await fleet.assign('cam-01', [{ model: 'vision/scale', version: '6' }])
+  await eventually('it is back', async () => (await askScale(up.url)) === '6 times 6')
+  await eventually('the other one is gone', async () => NOTHING.test(await askScale(up.url, 'other')))
+  await fleet.ended(device, 'vision/scale', { version: '6', state: 'committed' })
+  await eventually('all of it is told', async () => {
+    const ends = (await fleet.events('cam-01')).slice(-END_OF_BOTH).map(({ model, to }) => `${model} ${to}`)
+    return ends.includes('vision/other withdrawn') && ends.includes('vision/scale committed')
+  })
+})
+
 test('restarted, the device serves what it served, and asks for nothing', async () => {
   const before = (await fleet.events('cam-01')).length
   expect(await up.stop()).toBe(0)

@@ -5,7 +5,7 @@ import { EdgeError } from '../../src/kit/errors.ts'
 import { setLogLevel } from '../../src/kit/log.ts'
 import { completeAssigned } from '../../src/ota/assigned.ts'
 import { Journal } from '../../src/ota/journal.ts'
-import { type Outcome, type State, WORKING, type Working } from '../../src/ota/machine.ts'
+import { type Outcome, WORKING, type Working } from '../../src/ota/machine.ts'
 import type { Parts } from '../../src/ota/parts.ts'
 import type {
   GatePort,
@@ -42,7 +42,7 @@ export class Outbox {
   }
 
   /** The states that were told of, in order: "resolve plan download". */
-  get told(): State[] {
+  get told(): UpdateEvent['to'][] {
     return this.events.map(({ to }) => to)
   }
 }

@@ -257,8 +257,8 @@ test('whatever happens, it ends, and every change is told once and follows from 
       expect(ENDED as readonly State[]).toContain(update.state)
       expect(outbox.events.length).toBeLessThanOrEqual(EVENTS_MAX)
       for (const [index, { from, to }] of outbox.events.entries()) {
-        expect(from).toBe(outbox.told[index - 1] ?? 'assigned')
-        if (from !== 'assigned' && isWorking(from)) expect(follows(from)).toContain(to)
+        expect<string>(from).toBe(outbox.told[index - 1] ?? 'assigned')
+        if (from !== 'assigned' && isWorking(from)) expect(follows(from) as readonly string[]).toContain(to)
       }
       // What was activated and not committed was taken back, or a person was called.
       if (outbox.told.includes('activate')) expect(['committed', 'reverted', 'stuck']).toContain(update.state)

@@ -124,6 +124,77 @@ describe('a good version', () => {
   })
 })
 
+describe('a trial', () => {
+  const { policy } = assigned()
+  const patient = assigned('2', { policy: { ...policy, observeSeconds: 900, requestsMin: 200 } })
+  const trialSeconds = (world: World) => {
+    const at = (state: string) => world.outbox.events.find(({ to }) => to === state)?.time ?? Number.NaN
+    return (at('commit') - at('observe')) / 1000
+  }
+
+  test('of the first version of a model lasts a minute: there is nothing to hold it against', async () => {
+    const world = stage()
+    await runAgent(world, [patient])
+    expectServing(world, '2')
+    expect(trialSeconds(world)).toBeGreaterThanOrEqual(60)
+    expect(trialSeconds(world)).toBeLessThan(70)
+  })
+
+  test('of one that takes the place of another lasts as long as was assigned', async () => {
+    const world = stage('1')
+    await runAgent(world, [patient])
+    expectServing(world, '2')
+    expect(trialSeconds(world)).toBeGreaterThanOrEqual(900)
+  })
+})
+
+describe('what is not assigned any more', () => {
+  const other = assigned('1', { model: 'audio/vad' })
+  const withdrawn = (world: World) => world.outbox.events.filter(({ to }) => to === 'withdrawn')
+
+  test('serves no more, keeps its files, and is told once', async () => {
+    const world = stage('1')
+    await runAgent(world, [other])
+    expectServing(world, undefined)
+    expect(world.store.installed.has(installed('1').manifest)).toBe(true)
+    await runAgent(world)
+    expect(withdrawn(world)).toMatchObject([
+      { model: 'vision/yolo', version: '1', from: 'committed', code: 'unassigned', rev: 1 },
+    ])
+  })
+
+  test('gives its place back to what the device came with', async () => {
+    const world = stage('1')
+    world.store.came = { version: '0', release: 0, manifest: 'built-in' }
+    world.store.installed.add('built-in')
+    await runAgent(world, [other])
+    expectServing(world, '0')
+  })
+
+  test('goes on while nothing was ever assigned', async () => {
+    const world = stage('1')
+    await runAgent(world)
+    expectServing(world, '1')
+  })
+
+  test('goes on while another family has its name, until that one serves', async () => {
+    const world = stage('1')
+    await runAgent(world, [assigned('2', { model: 'sound/yolo' })])
+    expect(withdrawn(world)).toEqual([])
+  })
+
+  test('is told and let go of at a later start, where the data plane was not there', async () => {
+    const world = stage('1')
+    world.serve.unload = () => Promise.reject(new EdgeError('peer_failed', 'serve does not answer'))
+    await runAgent(world, [other])
+    expect(withdrawn(world)).toEqual([])
+    Reflect.deleteProperty(world.serve, 'unload')
+    await runAgent(world)
+    expectServing(world, undefined)
+    expect(withdrawn(world)).toHaveLength(1)
+  })
+})
+
 test('a version that is there and has rotted is let go, and brought again', async () => {
   const world = stage('1')
   world.store.installed.add(assigned().manifest)
@@ -492,8 +563,8 @@ describe('a newer assignment', () => {
 
   test('of nothing: withdrawn', async () => {
     const world = await supersede('download', [])
-    expect(told(world)).toBe('resolve plan download rejected')
-    expectServing(world, '1')
+    expect(told(world)).toBe('resolve plan download rejected withdrawn')
+    expectServing(world, undefined)
   })
 })
 
