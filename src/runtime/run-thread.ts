@@ -1,6 +1,6 @@
 /** Entry of a run thread: takes slots from the ring and makes the native call that each holds, until told to stop. */
 import { bindFunction } from './ort-function.ts'
-import { beNice } from './priority.ts'
+import { beNicer } from './priority.ts'
 import { CONTROL, OPERATIONS, RING, SLOT, SLOT_NUMBERS, STATE, type ThreadStart } from './run-protocol.ts'
 import { bindWake } from './wake-line.ts'
 
@@ -8,7 +8,7 @@ declare const self: { onmessage: ((event: { data: ThreadStart }) => void) | null
 
 self.onmessage = ({ data }) => {
   self.onmessage = null
-  if (data.nice > 0) beNice(data.nice)
+  if (data.nice > 0) beNicer(data.nice)
   const control = new Int32Array(data.control)
   const numbers = new Float64Array(data.slots)
   const calls = OPERATIONS.map((name) => bindFunction(data.apiAddress, data.apiVersion, name))

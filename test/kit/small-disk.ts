@@ -1,6 +1,7 @@
 /** A file system of its own, small enough to fill, whose power can be cut: ext4 on a loop device. Needs root. */
 import { copyFile, mkdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
+import { until } from './until.ts'
 
 export class SmallDisk {
   /** Where its files are. */
@@ -31,7 +32,7 @@ export class SmallDisk {
     this.#generation += 1
     // Taken while the old one is still mounted: unmounting would write what was not yet written.
     await copyFile(before, this.#image())
-    this.#unmount()
+    await unmount(this.path)
     await rm(before)
     if (!this.#mount()) throw new Error('The disk does not mount again')
   }
@@ -49,13 +50,13 @@ export class SmallDisk {
     try {
       await work()
     } finally {
-      run(['umount', folder])
+      await unmount(folder)
     }
   }
 
   /** Its folder can be removed after this. */
   async remove(): Promise<void> {
-    this.#unmount()
+    await unmount(this.path)
     await rm(this.#image(), { force: true })
   }
 
@@ -67,10 +68,11 @@ export class SmallDisk {
   #mount(): boolean {
     return run(['mount', '-o', 'loop,commit=900,noauto_da_alloc', this.#image(), this.path])
   }
+}
 
-  #unmount(): void {
-    if (!run(['umount', this.path])) throw new Error(`Cannot unmount ${this.path}`)
-  }
+/** A process that was killed a moment ago may still be on its way out, with its files open. */
+async function unmount(path: string): Promise<void> {
+  await until(`${path} is unmounted`, () => run(['umount', path]) || undefined)
 }
 
 function run(command: string[]): boolean {
