@@ -1,4 +1,6 @@
+import { statfsSync } from 'node:fs'
 import { createRequire } from 'node:module'
+import { dirname } from 'node:path'
 import BetterSqlite from 'better-sqlite3'
 import { crashPoint } from './crash-point.ts'
 import { EdgeError, messageOf } from './errors.ts'
@@ -21,9 +23,21 @@ export function openDatabase(options: { addonPath: string; path: string }): Data
     database.pragma('foreign_keys = ON')
     return database
   } catch (cause) {
-    throw new EdgeError('storage_failed', `Cannot open the database "${options.path}": ${messageOf(cause)}`, {
-      cause,
-    })
+    const what = `Cannot open the database "${options.path}": ${messageOf(cause)}`
+    // SQLite calls it an I/O error when there is no room for the index of its log.
+    if (isFull(options.path)) throw new EdgeError('storage_full', `${what}: the disk is full`, { cause })
+    throw new EdgeError('storage_failed', what, { cause })
+  }
+}
+
+const ROOM_BYTES_MIN = 64 * 1024
+
+function isFull(path: string): boolean {
+  try {
+    const { bavail, bsize } = statfsSync(dirname(path))
+    return bavail * bsize < ROOM_BYTES_MIN
+  } catch {
+    return false
   }
 }
 

@@ -24,8 +24,13 @@ export interface Logger {
   debug(event: string, fields?: Fields): void
 }
 
+/** While nobody takes the lines, so much of them is kept, and the rest let go. */
+const WAITING_BYTES_MAX = 1024 ** 2
+
 // Synchronous: the last line before a crash is the one that is wanted.
-const standardError = pino.destination({ dest: 2, sync: true })
+const standardError = pino.destination({ dest: 2, sync: true, maxLength: WAITING_BYTES_MAX })
+// A file on a full disk, a pipe that nobody reads any more: a log must not be what stops a process.
+standardError.on('error', () => undefined)
 let kept: { write(line: string): void } | undefined
 
 const root = pino(

@@ -215,4 +215,12 @@ describe('given up', () => {
     expect(await askSimple(up.url)).toEqual(Array(16).fill(42))
     expect(await up.stop()).toBe(0)
   })
+
+  test.each(['/dev/full', '&-'])('serves though its log finds no place: 2>%s', async (where) => {
+    const script = `exec "${BINARY}" up --models "${MODELS}" --port 0 2>${where}`
+    const up = await startServing(folder.path, { command: ['sh', '-c', script] })
+    running.push(up)
+    expect(await askSimple(up.url)).toEqual(Array(16).fill(42))
+    expect(await up.stop()).toBe(0)
+  })
 })

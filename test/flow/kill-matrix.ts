@@ -4,7 +4,7 @@
  * once and in order, and nothing is left over.
  */
 import { Database } from 'bun:sqlite'
-import { mkdir, readdir, rm } from 'node:fs/promises'
+import { mkdir, readdir, rm, symlink } from 'node:fs/promises'
 import { join } from 'node:path'
 import { writeEnrolment } from '../../src/app/agent/enrolment.ts'
 import * as zoo from '../kit/model-zoo.ts'
@@ -86,6 +86,11 @@ export class Matrix {
     const home = join(options.under ?? this.#folder, name)
     const state = join(home, 'state')
     await mkdir(home, { recursive: true })
+    // What is on a disk that is to fill up could not say so in a file on that same disk.
+    if (options.under !== undefined) {
+      for (const log of ['stderr.log', 'agent.log'])
+        await symlink(join(this.#folder, `${name}-${log}`), join(home, log))
+    }
     copyState(this.#templates.get(scenario.before) ?? '', state)
     const { device, secret, mqtt, root } = await enrolDevice(this.fleet.registry, name)
     const { url } = this.fleet.registry

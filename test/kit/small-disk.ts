@@ -18,8 +18,11 @@ export class SmallDisk {
   static async create(home: string, megabytes: number): Promise<SmallDisk | undefined> {
     const disk = new SmallDisk(home)
     await mkdir(disk.path, { recursive: true })
+    // Blocks as large as pages, which disks of real sizes have: in smaller ones SQLite's index of its log, which it
+    // maps, has holes that a full disk cannot fill, and the process is killed by SIGBUS instead of being told.
     const isMade =
-      run(['truncate', '-s', `${megabytes}M`, disk.#image()]) && run(['mkfs.ext4', '-q', disk.#image()])
+      run(['truncate', '-s', `${megabytes}M`, disk.#image()]) &&
+      run(['mkfs.ext4', '-q', '-b', '4096', disk.#image()])
     return isMade && disk.#mount() ? disk : undefined
   }
 
