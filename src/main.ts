@@ -4,6 +4,7 @@ import { EXIT, exitCodeOf } from './app/exit-codes.ts'
 import { addAgent } from './commands/agent.ts'
 import { addAudit } from './commands/audit.ts'
 import { addBundles } from './commands/bundles.ts'
+import { addHealth } from './commands/health.ts'
 import { addKeys } from './commands/keys.ts'
 import { addModels } from './commands/models.ts'
 import { addOperators } from './commands/operators.ts'
@@ -14,6 +15,7 @@ import { addTuf } from './commands/tuf.ts'
 import { readEnvironment } from './config/environment.ts'
 import { armCrashPoints } from './kit/crash-point.ts'
 import { EdgeError } from './kit/errors.ts'
+import { logForJournal } from './kit/log.ts'
 
 /** Arguments to a command. What a command needs is imported when it runs, so that `limpet version` is quick. */
 
@@ -27,6 +29,7 @@ function createProgram(): Command {
     .exitOverride()
   addServing(program)
   addLooking(program)
+  addHealth(program)
   addKeys(program)
   addModels(program)
   addBundles(program)
@@ -152,7 +155,9 @@ function addDevice(program: Command): void {
 
 async function main(): Promise<void> {
   try {
-    armCrashPoints(readEnvironment().crashAt)
+    const { crashAt, isToJournal } = readEnvironment()
+    if (isToJournal) logForJournal()
+    armCrashPoints(crashAt)
     await createProgram().parseAsync(process.argv)
   } catch (error) {
     process.exitCode = describeFailure(error)

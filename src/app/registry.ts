@@ -1,7 +1,7 @@
 import { cp, readFile, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Server } from 'bun'
-import { readEnvironment } from '../config/environment.ts'
+import { type Environment, readEnvironment } from '../config/environment.ts'
 import { loadRegistryConfig, type RegistryConfig } from '../config/registry-config.ts'
 import { systemClock } from '../kit/clock.ts'
 import { makeFolderDurably, moveFolderDurably } from '../kit/durable-file.ts'
@@ -26,7 +26,9 @@ import { waitForStop } from './lifecycle.ts'
 import { listenTcp } from './listen.ts'
 import { openRegistryDatabase } from './registry-database.ts'
 import { lockRegistry } from './registry-lock.ts'
+import { openServiceManager } from './service-manager.ts'
 import { watchProcess } from './watch-process.ts'
+import { keepWatch } from './watchdog.ts'
 
 export interface RegistryOptions {
   readonly state: string | undefined
@@ -80,11 +82,24 @@ export async function runRegistry(options: RegistryOptions, print: Print): Promi
   print(`limpet ${BUILD.version} registry on ${running.url}, MQTT on ${running.mqttUrl}`)
   LOG.info('registry.serving', { url: running.url, mqtt: running.mqttUrl })
 
+  const watching = new AbortController()
+  const watched = tellManager(environment, watching.signal)
   LOG.info('registry.stopping', { reason: await stop })
+  watching.abort()
+  await watched
   await running.stop()
   database.close()
   lock.close()
   LOG.info('registry.stopped')
+}
+
+/** All of it is one process and one event loop: that this comes to its turn is the sign. */
+async function tellManager(environment: Environment, stop: AbortSignal): Promise<void> {
+  const manager = openServiceManager(environment)
+  if (manager === undefined) return
+  const { watchdogMs } = environment
+  const look = () => Promise.resolve({ serve: 'ready' as const, agentAwayMs: 0 })
+  await keepWatch({ manager, clock: systemClock, watchdogMs, look, stop })
 }
 
 function applyOptions(

@@ -7,9 +7,12 @@ import { EdgeError } from '../kit/errors.ts'
 import { type Logger, logger, setLogLevel } from '../kit/log.ts'
 import { isEnrolled } from './agent/enrolment.ts'
 import { deviceFolders } from './agent/folders.ts'
+import { askHealth, healthHeaders, healthPath } from './ask-health.ts'
 import { keepLogOf } from './keep-log.ts'
 import { ownCommand } from './own-command.ts'
+import { openServiceManager, type ServiceManager } from './service-manager.ts'
 import { isRestartOrder } from './up-orders.ts'
+import { keepWatch, type Seen } from './watchdog.ts'
 
 const FIRST_WAIT_MS = 250
 const LONGEST_WAIT_MS = 30_000
@@ -38,15 +41,19 @@ export async function runUp(options: UpOptions): Promise<void> {
   const state = options.state ?? environment.state
   const isOfFleet = await isEnrolled(state)
   if (isOfFleet) keepLogOf('up', state)
-  const commands = isOfFleet ? await enrolled(options, { state, config }) : alone(options)
+  const manager = openServiceManager(environment)
+  const commands = isOfFleet
+    ? await enrolled(options, { state, config })
+    : await alone(options, { state, config, isWatched: manager !== undefined })
   const take = (message: unknown) => {
     if (isRestartOrder(message)) children[0]?.restart()
   }
   const children: readonly Supervised[] = commands.map(
     (args) => new Supervised(args, { config, clock: systemClock, stop: stopping.signal, take }),
   )
+  const watch = { state, config, watchdogMs: environment.watchdogMs, children, stop: stopping.signal }
   try {
-    await Promise.all(children.map((child) => child.run()))
+    await Promise.all([...children.map((child) => child.run()), manager && tell(manager, watch)])
   } catch (error) {
     // Nothing can be served: the agent alone would be no appliance, and whoever started this may do better.
     stopping.abort()
@@ -57,8 +64,41 @@ export async function runUp(options: UpOptions): Promise<void> {
 
 const MODELS_DEFAULT = 'models'
 
-function alone({ models = MODELS_DEFAULT, serveArgs }: UpOptions): string[][] {
-  return [['serve', '--models', models, ...serveArgs]]
+/** Who is watched is asked on a socket of its own: its port may be any, and its address one of many. */
+async function alone(
+  { models = MODELS_DEFAULT, serveArgs }: UpOptions,
+  { state, config, isWatched }: { state: string; config: Config; isWatched: boolean },
+): Promise<string[][]> {
+  const args = ['serve', '--models', models, ...serveArgs]
+  if (!isWatched) return [args]
+  await mkdir(state, { recursive: true })
+  return [[...args, '--unix-socket', deviceFolders(state, config).serveSocket]]
+}
+
+/** Keeps the service manager up to date. */
+async function tell(
+  manager: ServiceManager,
+  of: {
+    state: string
+    config: Config
+    watchdogMs: number | undefined
+    children: readonly Supervised[]
+    stop: AbortSignal
+  },
+): Promise<void> {
+  const { state, config, watchdogMs, children, stop } = of
+  const { serveSocket: socket } = deviceFolders(state, config)
+  // Where they cannot be read, serve itself will say so and end.
+  const headers = await healthHeaders(config).catch(() => ({}))
+  const ask = async (question: 'ready' | 'live', ms: number) =>
+    (await askHealth({ url: `http://localhost${healthPath(config, question)}`, socket, headers }, ms)).is
+  const look = async (answerMs: number): Promise<Omit<Seen, 'isStarted'>> => {
+    const ready = await ask('ready', answerMs)
+    const isAlive = ready === 'bad' && (await ask('live', answerMs)) === 'good'
+    const serve = ready === 'good' ? 'ready' : isAlive ? 'live' : 'silent'
+    return { serve, agentAwayMs: children[1]?.awayMs ?? 0 }
+  }
+  await keepWatch({ manager, clock: systemClock, watchdogMs, look, stop })
 }
 
 /** What is served is what the agent points at; models given here are those that the device came with. */
@@ -97,6 +137,7 @@ class Supervised {
   readonly #take: (message: unknown) => void
   #restart = new AbortController()
   #ended: Promise<void> = Promise.resolve()
+  #awaySince: number | undefined
 
   constructor(
     args: readonly string[],
@@ -107,6 +148,7 @@ class Supervised {
     this.#name = args[0] ?? ''
     this.#mayFail = this.#name === 'agent'
     this.#clock = options.clock
+    this.#awaySince = options.clock.elapsed()
     this.#stop = options.stop
     this.#take = options.take
     this.#stopMs = supervisor.stop_seconds_max * 1000
@@ -116,6 +158,11 @@ class Supervised {
       healthyMs: HEALTHY_MS,
       failuresMax: supervisor.failures_max,
     }
+  }
+
+  /** For how long it has not been running; 0 while it is. */
+  get awayMs(): number {
+    return this.#awaySince === undefined ? 0 : this.#clock.elapsed() - this.#awaySince
   }
 
   /** Resolves when it runs no more and is not started again. */
@@ -176,11 +223,13 @@ class Supervised {
       ...(this.#name === 'agent' && { ipc: (message: unknown) => this.#take(message) }),
       env: childEnvironment({ [SUPERVISED]: '1', ORT_DISABLE_TELEMETRY: '1', ORT_TELEMETRY_DISABLED: '1' }),
     })
+    this.#awaySince = undefined
     const end = () => void this.#end(child)
     this.#restart = new AbortController()
     const ending = AbortSignal.any([this.#stop, this.#restart.signal])
     ending.addEventListener('abort', end, { once: true })
     await child.exited
+    this.#awaySince = this.#clock.elapsed()
     ending.removeEventListener('abort', end)
     return { exitCode: child.exitCode, signal: child.signalCode === null ? null : String(child.signalCode) }
   }

@@ -32,6 +32,7 @@ const standardError = pino.destination({ dest: 2, sync: true, maxLength: WAITING
 // A file on a full disk, a pipe that nobody reads any more: a log must not be what stops a process.
 standardError.on('error', () => undefined)
 let kept: { write(line: string): void } | undefined
+let isForJournal = false
 
 const root = pino(
   {
@@ -44,7 +45,7 @@ const root = pino(
   },
   {
     write: (line: string) => {
-      standardError.write(line)
+      standardError.write(isForJournal ? `${journalPriority(line)}${line}` : line)
       kept?.write(line)
     },
   },
@@ -64,6 +65,19 @@ export function logger(subsystem: Subsystem): Logger {
     if (written.has(kind)) children.get(subsystem)?.[kind](fields ?? {}, event)
   }
   return { error: write('error'), warn: write('warn'), info: write('info'), debug: write('debug') }
+}
+
+/** From here on each line says how serious it is as systemd's journal reads it (sd-daemon(3)), which takes it off again. */
+export function logForJournal(): void {
+  isForJournal = true
+}
+
+/** Those of syslog(3). */
+const PRIORITIES: Readonly<Record<string, string>> = { error: '<3>', warn: '<4>', info: '<6>', debug: '<7>' }
+
+/** The level is the first field of each line. */
+function journalPriority(line: string): string {
+  return PRIORITIES[line.slice('{"level":"'.length, line.indexOf('"', '{"level":"'.length))] ?? ''
 }
 
 /** Every line that is written goes there as well. */
