@@ -12,7 +12,9 @@ import { BUILD } from './build-info.ts'
 
 export interface EnrolOptions {
   readonly registry: string
-  readonly token: string
+  readonly token: string | undefined
+  /** Holds the token instead; "-" is standard input. */
+  readonly tokenFile: string | undefined
   readonly device: string | undefined
   readonly config: string | undefined
   readonly state: string | undefined
@@ -43,14 +45,41 @@ export async function runEnrol(options: EnrolOptions, print: (line: string) => v
   }
   const config = await loadConfig(options.config ?? environment.config)
   const tls = await readTls(config.registry)
-  const claim = await claimFor({ state, token: options.token, random: systemRandom })
+  const token = await readToken(options)
+  const claim = await claimFor({ state, token, random: systemRandom })
   const hardware = await describeHardware(config)
-  const body = { token: options.token, device: options.device, claim, hardware }
+  const body = { token, device: options.device, claim, hardware }
   const { device, secret, mqtt, root } = await ask(registry, body, tls)
   await writeEnrolment(state, { format: 1, registry, device, secret, mqtt_url: mqtt.url, root })
   await forgetClaim(state)
   print(`Enrolled as "${device}" at ${registry}; kept in "${enrolmentPath(state)}"`)
   print('Start it, or start it again: limpet up')
+}
+
+/** Far more than a token has. */
+const TOKEN_BYTES_MAX = 4096
+
+/** A file counts first: whoever names one does not mean what may still stand in the environment. */
+async function readToken({ token, tokenFile }: EnrolOptions): Promise<string> {
+  if (tokenFile === undefined) {
+    if (token !== undefined && token !== '') return token
+    throw new EdgeError(
+      'config_invalid',
+      'Cannot enrol without a token: give --token-file FILE or --token TOKEN',
+    )
+  }
+  const file = tokenFile === '-' ? Bun.stdin : Bun.file(tokenFile)
+  const text = await file
+    .slice(0, TOKEN_BYTES_MAX)
+    .text()
+    .catch((cause: unknown) => {
+      throw new EdgeError('config_invalid', `Cannot read the token "${tokenFile}": ${messageOf(cause)}`, {
+        cause,
+      })
+    })
+  const line = text.split('\n')[0]?.trim() ?? ''
+  if (line !== '') return line
+  throw new EdgeError('config_invalid', `Cannot enrol: the first line of "${tokenFile}" holds no token`)
 }
 
 function checkUrl(text: string): string {

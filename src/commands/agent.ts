@@ -1,4 +1,4 @@
-import type { Command } from 'commander'
+import { type Command, Option } from 'commander'
 import { OPTIONS, print } from './options.ts'
 
 /** The control plane, and what a person at the device asks of it. */
@@ -7,7 +7,8 @@ export function addAgent(program: Command): void {
     .command('enrol')
     .description('make this device one of a registry, with a one-time token that an operator has made')
     .requiredOption('--registry <url>', 'where the registry answers')
-    .requiredOption('--token <token>', 'worth one device, once')
+    .addOption(new Option('--token <token>', 'worth one device, once').env('LIMPET_TOKEN'))
+    .option('--token-file <file>', 'its first line is the token, which nobody sees then; - is standard input')
     .option('--device <name>', 'what it is to be called; the registry chooses where nobody does')
     .option('--again', 'also when it is enrolled already', false)
     .addOption(OPTIONS.config())
