@@ -1,7 +1,7 @@
 import { cp, readFile, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Server } from 'bun'
-import { type Environment, readEnvironment } from '../config/environment.ts'
+import { readEnvironment } from '../config/environment.ts'
 import { loadRegistryConfig, type RegistryConfig } from '../config/registry-config.ts'
 import { systemClock } from '../kit/clock.ts'
 import { makeFolderDurably, moveFolderDurably } from '../kit/durable-file.ts'
@@ -26,9 +26,8 @@ import { waitForStop } from './lifecycle.ts'
 import { listenTcp } from './listen.ts'
 import { openRegistryDatabase } from './registry-database.ts'
 import { lockRegistry } from './registry-lock.ts'
-import { openServiceManager } from './service-manager.ts'
 import { watchProcess } from './watch-process.ts'
-import { keepWatch } from './watchdog.ts'
+import { watchLoop } from './watchdog.ts'
 
 export interface RegistryOptions {
   readonly state: string | undefined
@@ -83,7 +82,7 @@ export async function runRegistry(options: RegistryOptions, print: Print): Promi
   LOG.info('registry.serving', { url: running.url, mqtt: running.mqttUrl })
 
   const watching = new AbortController()
-  const watched = tellManager(environment, watching.signal)
+  const watched = watchLoop(environment, watching.signal)
   LOG.info('registry.stopping', { reason: await stop })
   watching.abort()
   await watched
@@ -91,15 +90,6 @@ export async function runRegistry(options: RegistryOptions, print: Print): Promi
   database.close()
   lock.close()
   LOG.info('registry.stopped')
-}
-
-/** All of it is one process and one event loop: that this comes to its turn is the sign. */
-async function tellManager(environment: Environment, stop: AbortSignal): Promise<void> {
-  const manager = openServiceManager(environment)
-  if (manager === undefined) return
-  const { watchdogMs } = environment
-  const look = () => Promise.resolve({ serve: 'ready' as const, agentAwayMs: 0 })
-  await keepWatch({ manager, clock: systemClock, watchdogMs, look, stop })
 }
 
 function applyOptions(

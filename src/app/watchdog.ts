@@ -1,5 +1,6 @@
-import type { Clock } from '../kit/clock.ts'
-import type { ServiceManager } from './service-manager.ts'
+import type { Environment } from '../config/environment.ts'
+import { type Clock, systemClock } from '../kit/clock.ts'
+import { openServiceManager, type ServiceManager } from './service-manager.ts'
 
 /** Before the first good answer, and after it. */
 const FIRST_LOOK_MS = 250
@@ -51,4 +52,13 @@ export async function keepWatch({ manager, clock, watchdogMs, look, stop }: Watc
     await clock.sleep(Math.min(isStarted ? LOOK_MS : FIRST_LOOK_MS, part), stop)
   }
   manager.stopping()
+}
+
+/** For what is one process and one event loop: that this comes to its turn is the sign. */
+export async function watchLoop(environment: Environment, stop: AbortSignal): Promise<void> {
+  const manager = openServiceManager(environment)
+  if (manager === undefined) return
+  const { watchdogMs } = environment
+  const look = () => Promise.resolve({ serve: 'ready' as const, agentAwayMs: 0 })
+  await keepWatch({ manager, clock: systemClock, watchdogMs, look, stop })
 }
