@@ -16,6 +16,8 @@ export interface KeptLineParts {
   readonly greet: (line: Line) => Promise<void>
   /** Called once a line may be used. */
   readonly onUp?: (line: Line) => Promise<void>
+  /** How many others lose their line when this one's broker goes: nobody, where it is not said. */
+  readonly devices?: () => number
   /** Called before a line is closed on purpose: the last words. */
   readonly leave?: (line: Line) => Promise<void>
 }
@@ -68,7 +70,8 @@ export class KeptLine {
       const end = await this.#once(stop)
       if (stop.aborted) return
       const stoodMs = clock.elapsed() - began
-      const afterMs = Math.round(this.#reconnect.after({ stoodMs, isBusy: end.isBusy }))
+      const devices = this.#parts.devices?.() ?? 0
+      const afterMs = Math.round(this.#reconnect.after({ stoodMs, isBusy: end.isBusy, devices }))
       LOG.warn('link.down', { reason: end.reason, stood_ms: Math.round(stoodMs), after_ms: afterMs })
       await clock.sleep(afterMs, stop)
     }

@@ -119,6 +119,7 @@ export class Link {
       clock,
       random,
       options: () => this.#lineOptions(),
+      devices: () => this.#sync.devices,
       greet: (line) => this.#greet(line),
       onUp: (line) => this.#serve(line),
       leave: (line) => this.#presence.leave(line),

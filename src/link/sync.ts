@@ -36,14 +36,21 @@ export class Sync {
   /** The run of the registry that answered last. */
   #sid: string | undefined
   #spreadMs = REBIRTH_MS_MIN
+  #devices = 0
   #now: () => void = () => undefined
 
   constructor(parts: SyncParts) {
     this.#parts = parts
   }
 
+  /** Of the registry, as far as it has said. */
+  get devices(): number {
+    return this.#devices
+  }
+
   /** Another run of the registry may know more, or less, than the one before. */
   notice({ online, sid, devices }: Pick<RegistryState, 'online' | 'sid' | 'devices'>): void {
+    if (online) this.#devices = devices
     if (!online || sid === this.#sid) return
     this.#spreadMs = Math.min(
       REBIRTH_MS_MAX,

@@ -1,3 +1,4 @@
+import type { Clock } from '../kit/clock.ts'
 import { EdgeError, messageOf } from '../kit/errors.ts'
 import { logger } from '../kit/log.ts'
 import type { Frame } from '../link/frame.ts'
@@ -9,56 +10,96 @@ const LOG = logger('registry')
 /** Questions of one device that wait while one is answered; what comes on top is let go, and asked again. */
 const WAITING_MAX = 4
 /** Devices that are answered at once: each answer holds a chunk or two in memory. */
-const DEVICES_MAX = 64
+const AT_ONCE = 64
+/** Devices with a question, those among them whose turn has not come. */
+const DEVICES_MAX = 20_000
+/** Who has waited longer for a first frame asks anew, or another way: the old question needs no answer any more. */
+const PATIENCE_MS = 4_000
+
+interface Asked {
+  readonly request: Request
+  readonly atMs: number
+}
 
 interface Queue {
   /** The device's connection that the questions came over. */
   line: number
-  readonly waiting: Request[]
+  readonly waiting: Asked[]
 }
 
-/** Answers the questions of many devices, those of one device one after the other. */
+export interface DeskParts {
+  readonly sources: AnswerSources
+  readonly clock: Clock
+  readonly send: (device: string, frame: Frame) => Promise<void>
+}
+
+/**
+ * Answers the questions of many devices, those of one device one after the other. When all of a fleet ask at once, each
+ * gets its turn: who is sent away comes back, and then there are twice as many.
+ */
 export class AnswerDesk {
   readonly #sources: AnswerSources
-  readonly #send: (device: string, frame: Frame) => Promise<void>
+  readonly #clock: Clock
+  readonly #send: DeskParts['send']
   readonly #queues = new Map<string, Queue>()
+  /** Those whose turn has not come, in the order in which they came. */
+  readonly #standing = new Map<string, Queue>()
+  #busy = 0
   #isOpen = true
 
-  constructor(parts: { sources: AnswerSources; send: (device: string, frame: Frame) => Promise<void> }) {
-    this.#sources = parts.sources
-    this.#send = parts.send
+  constructor({ sources, clock, send }: DeskParts) {
+    this.#sources = sources
+    this.#clock = clock
+    this.#send = send
   }
 
   take(device: string, request: Request): void {
     const queue = this.#queues.get(device)
-    if (queue === undefined) this.#begin(device, request)
+    const asked = { request, atMs: this.#clock.elapsed() }
+    if (queue === undefined) this.#begin(device, asked)
     else if (request.line > queue.line) {
       // It has come anew, and nobody hears the answers to what it asked before.
       queue.line = request.line
-      queue.waiting.splice(0, queue.waiting.length, request)
+      queue.waiting.splice(0, queue.waiting.length, asked)
     } else if (queue.waiting.length >= WAITING_MAX) {
       throw new EdgeError(
         'queue_full',
         `${WAITING_MAX} questions of this device wait, at most ${WAITING_MAX}`,
       )
-    } else queue.waiting.push(request)
+    } else queue.waiting.push(asked)
   }
 
   close(): void {
     this.#isOpen = false
   }
 
-  #begin(device: string, request: Request): void {
+  #begin(device: string, asked: Asked): void {
     if (this.#queues.size >= DEVICES_MAX) {
-      throw new EdgeError('queue_full', `${DEVICES_MAX} devices are being answered, at most ${DEVICES_MAX}`)
+      throw new EdgeError('queue_full', `${DEVICES_MAX} devices wait for answers, at most ${DEVICES_MAX}`)
     }
-    const queue: Queue = { line: request.line, waiting: [request] }
+    const queue: Queue = { line: asked.request.line, waiting: [asked] }
     this.#queues.set(device, queue)
-    void this.#answerAll(device, queue).finally(() => this.#queues.delete(device))
+    if (this.#busy < AT_ONCE) this.#serve(device, queue)
+    else this.#standing.set(device, queue)
+  }
+
+  #serve(device: string, queue: Queue): void {
+    this.#busy += 1
+    void this.#answerAll(device, queue).finally(() => {
+      this.#queues.delete(device)
+      this.#busy -= 1
+      for (const [next, waiting] of this.#standing) {
+        this.#standing.delete(next)
+        this.#serve(next, waiting)
+        return
+      }
+    })
   }
 
   async #answerAll(device: string, queue: Queue): Promise<void> {
-    for (let request = queue.waiting.shift(); request !== undefined; request = queue.waiting.shift()) {
+    for (let asked = queue.waiting.shift(); asked !== undefined; asked = queue.waiting.shift()) {
+      const { request, atMs } = asked
+      if (this.#clock.elapsed() - atMs > PATIENCE_MS) continue
       try {
         await this.#answer(device, { request, queue })
       } catch (error) {

@@ -82,6 +82,7 @@ export class MqttService {
     })
     this.#states = new StateIntake(parts)
     this.#desk = new AnswerDesk({
+      clock: parts.clock,
       sources: {
         ...parts,
         sync: (device, rev) => this.#sync(device, rev),

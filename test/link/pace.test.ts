@@ -109,7 +109,7 @@ describe('the window', () => {
 describe('coming back', () => {
   const failAt = (fraction: number) => {
     const reconnect = new Reconnect({ fraction: () => fraction, bytes: () => new Uint8Array(0) })
-    return (stoodMs: number, isBusy = false) => reconnect.after({ stoodMs, isBusy })
+    return (stoodMs: number, isBusy = false) => reconnect.after({ stoodMs, isBusy, devices: 0 })
   }
 
   test('takes anything from nothing to twice as long each time, two minutes at most', () => {
@@ -135,12 +135,25 @@ describe('coming back', () => {
     for (let device = 0; device < 10_000; device += 1) {
       const reconnect = new Reconnect({ fraction: draw, bytes: () => new Uint8Array(0) })
       // The broker is gone for a while: each has failed six times before.
-      for (let turn = 0; turn < 6; turn += 1) reconnect.after({ stoodMs: 0, isBusy: false })
-      const second = Math.floor(reconnect.after({ stoodMs: 0, isBusy: false }) / 1000)
+      for (let turn = 0; turn < 6; turn += 1) reconnect.after({ stoodMs: 0, isBusy: false, devices: 0 })
+      const second = Math.floor(reconnect.after({ stoodMs: 0, isBusy: false, devices: 0 }) / 1000)
       seconds.set(second, (seconds.get(second) ?? 0) + 1)
     }
     const fair = 10_000 / 64
     expect(Math.max(...seconds.values())).toBeLessThan(1.5 * fair)
     expect(seconds.size).toBe(64)
+  })
+
+  test('of a fleet whose broker was gone for a moment only, no second sees more than 300 come back', () => {
+    const draw = createDraw(SEED)
+    const seconds = new Map<number, number>()
+    for (let device = 0; device < 10_000; device += 1) {
+      const reconnect = new Reconnect({ fraction: draw, bytes: () => new Uint8Array(0) })
+      const afterMs = reconnect.after({ stoodMs: 3_600_000, isBusy: false, devices: 10_000 })
+      const second = Math.floor(afterMs / 1000)
+      seconds.set(second, (seconds.get(second) ?? 0) + 1)
+    }
+    expect(Math.max(...seconds.values())).toBeLessThan(300)
+    expect(seconds.size).toBe(50)
   })
 })

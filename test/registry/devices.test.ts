@@ -9,6 +9,7 @@ import type { Request } from '../../src/link/messages.ts'
 import { AnswerDesk } from '../../src/registry/answer-desk.ts'
 import type { AnswerSources } from '../../src/registry/answers.ts'
 import { migrate } from '../../src/registry/schema.ts'
+import { FakeClock } from '../kit/fake-clock.ts'
 import { SEED } from '../kit/seed.ts'
 import { type RegistryStage, stageRegistry } from './stage.ts'
 
@@ -102,7 +103,9 @@ describe('the desk where devices are answered', () => {
   function stageDesk() {
     const sent: [device: string, request: number, kind: Frame['kind']][] = []
     const held: (() => void)[] = []
+    const clock = new FakeClock()
     const desk = new AnswerDesk({
+      clock,
       sources: { sync: () => ({}) } as unknown as AnswerSources,
       send: (device, frame) => {
         sent.push([device, frame.request, frame.kind])
@@ -116,7 +119,7 @@ describe('the desk where devices are answered', () => {
         await turn()
       }
     }
-    return { desk, sent, letGo, turn }
+    return { desk, clock, sent, letGo, turn }
   }
 
   test('answers one question of a device after the other, and takes four that wait', async () => {
@@ -148,5 +151,27 @@ describe('the desk where devices are answered', () => {
     desk.take('cam-02', sync(2, 1))
     await turn()
     expect(sent.map(([device]) => device)).toEqual(['cam-01', 'cam-02'])
+  })
+
+  test('has room for a whole fleet that asks at once, 64 at a time, and lets nobody stand for ever', async () => {
+    const { desk, sent, letGo, turn } = stageDesk()
+    const devices = Array.from({ length: 1000 }, (_, at) => `cam-${at}`)
+    for (const device of devices) desk.take(device, sync(1, 1))
+    await turn()
+    expect(sent).toHaveLength(64)
+    await letGo()
+    await letGo()
+    expect(sent.filter(([, , kind]) => kind === 'end').map(([device]) => device)).toEqual(devices)
+  })
+
+  test('leaves what was asked so long ago that the device has asked anew', async () => {
+    const { desk, clock, sent, letGo, turn } = stageDesk()
+    desk.take('cam-01', sync(1, 1))
+    desk.take('cam-01', sync(2, 1))
+    await turn()
+    clock.advance(4_001)
+    desk.take('cam-01', sync(3, 1))
+    await letGo()
+    expect(sent.filter(([, , kind]) => kind === 'end').map(([, request]) => request)).toEqual([1, 3])
   })
 })
