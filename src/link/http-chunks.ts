@@ -4,7 +4,7 @@ import type { HttpRegistry, Place } from './http-registry.ts'
 import type { TokenBucket } from './token-bucket.ts'
 
 /** One range asks for at most so much, so that a lost connection is noticed and nothing is asked for twice. */
-const RANGE_BYTES_MAX = 2 * 1024 ** 2
+const RANGE_BYTES_MAX = 1024 ** 2
 
 /** Chunks over HTTP: those that lie side by side in a pack come as one range. */
 export class HttpChunks implements ChunkSource {
