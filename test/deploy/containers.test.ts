@@ -118,7 +118,7 @@ describe.skipIf(WITHOUT_ROOT !== '').each(FILES)(
       const check = exec(all(instructions, 'HEALTHCHECK').at(-1)).slice(1)
       const health = () => root.run(['/usr/local/bin/limpet', ...check, '--url', `http://127.0.0.1:${port}`])
       await eventually('well', async () => (await health()).exitCode === 0)
-      const looked = await each('grep -E "^(Uid|CapBnd)" $at/status; touch $at/root/usr/x $at/root/x || true')
+      const looked = await each('grep -E "^(Uid|CapBnd)" $at/status; cd "$at/root" && touch usr/x x || true')
       expect(looked.output).toMatch(/^Uid:\t10001/m)
       expect(looked.output).toMatch(/^CapBnd:\t0+$/m)
       expect(looked.output.match(/Read-only file system/g)?.length).toBeGreaterThanOrEqual(4)
