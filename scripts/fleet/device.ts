@@ -160,6 +160,7 @@ export class SimulatedDevice {
       alerts: [],
       sourcesSkipped: [],
       lastInferenceMs: () => undefined,
+      nodes: () => undefined,
     })
     return { ...status, hardware_class: hardware }
   }

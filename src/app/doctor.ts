@@ -15,6 +15,7 @@ import { openDatabase } from '../kit/database.ts'
 import { unpackEmbedded } from '../kit/embedded-file.ts'
 import { messageOf } from '../kit/errors.ts'
 import { setLogLevel } from '../kit/log.ts'
+import { describePlacement, idleProviders } from '../runtime/idle-providers.ts'
 import { OrtBackend } from '../runtime/ort-backend.ts'
 import { PROVIDER_LIBRARIES, PROVIDER_NAMES, providerFullName } from '../runtime/providers.ts'
 import { BUILD } from './build-info.ts'
@@ -178,6 +179,8 @@ function describeProvider(name: string, { ort }: OrtBackend): [Finding['verdict'
       ]
 }
 
+const UNPLACED = 'not known: ONNX Runtime tells which provider has which nodes from 1.24 on'
+
 /** What the model wishes and the device does not give it. */
 const UNCACHED =
   'response_cache is true, but the device keeps no answers: set inference.cache_bytes_max above 0'
@@ -205,7 +208,7 @@ async function examineModels(
       continue
     }
     const { session, memory } = lanes.find(model, version)
-    const { signature, refusals } = session
+    const { signature, refusals, placement } = session
     const specs = (list: typeof signature.inputs) =>
       list.map((spec) => `${spec.name} ${describeSpec(spec)}`).join(', ')
     add('models', 'good', `${model} ${version}: ${specs(signature.inputs)} → ${specs(signature.outputs)}`)
@@ -214,6 +217,10 @@ async function examineModels(
       'good',
       `${model} ${version}: ${describeLife(memory.bytes, repository.settings(model))}, on ${session.providers.join(', ')}`,
     )
+    const placed = placement === undefined ? UNPLACED : describePlacement(placement)
+    add('models', placement === undefined ? 'note' : 'good', `${model} ${version}: placement: ${placed}`)
+    for (const provider of idleProviders(session))
+      add('models', 'note', `${model} ${version}: ${provider} took it and runs none of its nodes`)
     for (const { provider, reason: why } of refusals)
       add('models', 'note', `${model} ${version}: does not run on ${provider}, which refused it: ${why}`)
     const isUncached = repository.settings(model)?.response_cache && config.inference.cache_bytes_max === 0

@@ -20,6 +20,10 @@ export const ProbeReport = z.object({
   reason: z.string(),
   version: z.string(),
   providers: z.array(z.string()),
+  /** Nodes of its graph on each of them; null where the runtime library does not tell. */
+  placement: z
+    .array(z.object({ provider: z.string(), nodes: z.int(), operators: z.array(z.string()) }))
+    .nullable(),
   signature: z.object({ inputs: z.array(Tensor), outputs: z.array(Tensor) }).nullable(),
   load_ms: z.number().nullable(),
   golden: z.object({ samples: z.int(), passed: z.int() }).nullable(),
@@ -39,6 +43,7 @@ export function unfitReport(code: ProbeFailure, reason: string): ProbeReport {
     reason,
     version: '',
     providers: [],
+    placement: null,
     signature: null,
     load_ms: null,
     golden: null,

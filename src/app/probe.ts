@@ -78,7 +78,7 @@ async function giveWay(): Promise<void> {
 }
 
 function describe(lane: Lane): ProbeReport {
-  const { providers, signature } = lane.session
+  const { providers, placement, signature } = lane.session
   const specs = (list: readonly TensorSpec[]) =>
     list.map(({ name, datatype, shape }) => ({
       name,
@@ -91,6 +91,7 @@ function describe(lane: Lane): ProbeReport {
     code: '',
     version: lane.version,
     providers: [...providers],
+    placement: placement?.map((placed) => ({ ...placed, operators: [...placed.operators] })) ?? null,
     signature: { inputs: specs(signature.inputs), outputs: specs(signature.outputs) },
   }
 }

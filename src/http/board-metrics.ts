@@ -1,5 +1,6 @@
 import type { Lane } from '../inference/lane.ts'
 import type { Family } from '../kit/metrics-text.ts'
+import { idleProviders } from '../runtime/idle-providers.ts'
 
 /** What the device takes its board for. */
 export interface BoardState {
@@ -39,25 +40,40 @@ export function boardFamilies({ profile, jetpack, unknown, missing }: BoardState
 
 /** What each version runs on, and what would not have it. */
 export function providerFamilies(lanes: readonly Lane[]): Family[] {
-  const perLane = (providers: (lane: Lane) => readonly string[]) =>
+  const perLane = (providers: (lane: Lane) => readonly { provider: string; value: number }[]) =>
     lanes.flatMap((lane) =>
-      providers(lane).map((provider) => ({
+      providers(lane).map(({ provider, value }) => ({
         labels: { model: lane.model, version: lane.version, provider },
-        value: 1,
+        value,
       })),
     )
+  const one = (provider: string) => ({ provider, value: 1 })
   const families: Family[] = [
     {
       name: 'limpet_lane_provider',
       help: 'Providers that a version was loaded with',
       type: 'gauge',
-      samples: perLane(({ session }) => session.providers),
+      samples: perLane(({ session }) => session.providers.map(one)),
     },
     {
       name: 'limpet_lane_provider_refused',
       help: 'Providers that were wanted for a version and refused it; it runs on those that are left',
       type: 'gauge',
-      samples: perLane(({ session }) => session.refusals.map(({ provider }) => provider)),
+      samples: perLane(({ session }) => session.refusals.map(({ provider }) => one(provider))),
+    },
+    {
+      name: 'limpet_model_nodes',
+      help: 'Nodes of a version that each of its providers runs, after basic optimisations; missing where not known',
+      type: 'gauge',
+      samples: perLane(({ session }) =>
+        (session.placement ?? []).map(({ provider, nodes }) => ({ provider, value: nodes })),
+      ),
+    },
+    {
+      name: 'limpet_lane_provider_idle',
+      help: 'Providers that took a version and run nothing of it, while one that was wanted less does',
+      type: 'gauge',
+      samples: perLane(({ session }) => idleProviders(session).map(one)),
     },
   ]
   return families.filter(({ samples }) => samples.length > 0)

@@ -43,6 +43,8 @@ export function modelMetadata(
       ...(more.client === undefined ? {} : { client: more.client }),
       ...(Object.keys(metadata.custom).length === 0 ? {} : { onnx: metadata.custom }),
       providers: lane.session.providers,
+      // Null: this library does not tell.
+      placement: lane.session.placement ?? null,
     },
   }
 }

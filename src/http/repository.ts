@@ -3,6 +3,7 @@ import type { Engine } from '../inference/engine.ts'
 import type { LaneStatus } from '../inference/lane-table.ts'
 import type { Lanes } from '../inference/lanes.ts'
 import { EdgeError } from '../kit/errors.ts'
+import { idleProviders } from '../runtime/idle-providers.ts'
 import { readBody } from './body.ts'
 import type { Codec } from './codec.ts'
 import { asObject, type Json, show } from './fields.ts'
@@ -44,10 +45,13 @@ export async function answerIndex(c: Context, engine: Engine, bodyBytesMax: numb
 /** A version that is ready, and does not run where it was wanted, says so. */
 function fallbackOf({ model, version, state }: LaneStatus, lanes: Lanes): { reason?: string } {
   if (state !== 'READY') return {}
-  const { providers, refusals } = lanes.find(model, version).session
-  if (refusals.length === 0) return {}
-  const refused = refusals.map(({ provider, reason }) => `${provider} refused it: ${reason}`)
-  return { reason: `runs on ${providers.join(', ')}; ${refused.join('; ')}` }
+  const { session } = lanes.find(model, version)
+  const problems = [
+    ...session.refusals.map(({ provider, reason }) => `${provider} refused it: ${reason}`),
+    ...idleProviders(session).map((provider) => `${provider} runs none of its nodes`),
+  ]
+  if (problems.length === 0) return {}
+  return { reason: `runs on ${session.providers.join(', ')}; ${problems.join('; ')}` }
 }
 
 /** 200 once every version that the policy chooses is ready. */

@@ -60,6 +60,10 @@ class NarrowedSession implements Session {
     return this.inner.refusals
   }
 
+  get placement() {
+    return this.inner.placement
+  }
+
   get arenaBytes() {
     return this.inner.arenaBytes
   }

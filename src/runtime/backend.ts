@@ -41,6 +41,15 @@ export interface ProviderRefusal {
   readonly reason: string
 }
 
+/** What one provider has of a model's graph. */
+export interface PlacedNodes {
+  /** As ONNX Runtime names it. */
+  readonly provider: string
+  readonly nodes: number
+  /** What kinds of nodes, those with the most first. */
+  readonly operators: readonly string[]
+}
+
 /** One tensor, row-major and little-endian. */
 export interface Tensor {
   readonly name: string
@@ -120,6 +129,8 @@ export interface Session {
   readonly providers: readonly string[]
   /** Those that were wanted before them and refused it. */
   readonly refusals: readonly ProviderRefusal[]
+  /** Which provider has how much of the graph, in their order; undefined where the runtime cannot say. */
+  readonly placement: readonly PlacedNodes[] | undefined
   /** What it has taken of the main memory; undefined where the runtime cannot say. */
   readonly arenaBytes: number | undefined
   /** On a worker thread. */

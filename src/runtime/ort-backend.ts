@@ -2,6 +2,7 @@ import { EdgeError, messageOf } from '../kit/errors.ts'
 import { type Logger, logger } from '../kit/log.ts'
 import type { Backend, ModelSource, ProviderChoice, Session, SessionOptions } from './backend.ts'
 import { openWithFallback } from './fallback.ts'
+import { idleProviders } from './idle-providers.ts'
 import { type Address, addressOf, Scope } from './memory.ts'
 import { Ort } from './ort.ts'
 import { OrtSession, type OrtSessionParts } from './ort-session.ts'
@@ -51,7 +52,9 @@ export class OrtBackend implements Backend {
       const providers = [...new Set(named)]
       for (const refusal of refusals)
         this.#log.warn('runtime.provider_refused', { session: options.id, ...refusal, instead: providers })
-      return this.#wrap({ handle, id: options.id, providers, refusals })
+      const session = this.#wrap({ handle, id: options.id, providers, refusals })
+      this.#tellIdle(session, options.id)
+      return session
     } catch (error) {
       if (error instanceof EdgeError) throw error
       const from = 'path' in source ? ` from "${source.path}"` : ''
@@ -81,6 +84,12 @@ export class OrtBackend implements Backend {
     }
     this.#loader ??= new Threads(this.ort, { count: 1, nice: 0 })
     return this.#loader
+  }
+
+  #tellIdle(session: Session, id: string): void {
+    const idle = idleProviders(session)
+    if (idle.length > 0)
+      this.#log.warn('runtime.provider_without_nodes', { session: id, idle, placement: session.placement })
   }
 
   #wrap(parts: Pick<OrtSessionParts, 'handle' | 'id' | 'providers' | 'refusals'>): OrtSession {

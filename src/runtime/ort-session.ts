@@ -1,10 +1,19 @@
 import { assert } from '../kit/assert.ts'
 import { EdgeError } from '../kit/errors.ts'
 import { arenaBytes } from './arena.ts'
-import type { ModelMetadata, ProviderRefusal, RunRequest, RunResult, Session, Signature } from './backend.ts'
+import type {
+  ModelMetadata,
+  PlacedNodes,
+  ProviderRefusal,
+  RunRequest,
+  RunResult,
+  Session,
+  Signature,
+} from './backend.ts'
 import { type Address, Scope } from './memory.ts'
 import type { Ort } from './ort.ts'
 import { OrtError } from './ort-error.ts'
+import { readPlacement } from './placement.ts'
 import { RunCall, type RunTarget } from './run-call.ts'
 import { readMetadata, readSignature } from './signature.ts'
 import { findClash } from './symbols.ts'
@@ -28,6 +37,7 @@ export class OrtSession implements Session {
   readonly metadata: ModelMetadata
   readonly providers: readonly string[]
   readonly refusals: readonly ProviderRefusal[]
+  readonly placement: readonly PlacedNodes[] | undefined
   readonly #parts: OrtSessionParts
   readonly #names = new Scope()
   readonly #target: RunTarget
@@ -39,6 +49,7 @@ export class OrtSession implements Session {
     this.#parts = parts
     this.providers = parts.providers
     this.refusals = parts.refusals
+    this.placement = readPlacement(parts.ort, parts.handle, parts.providers)
     this.signature = readSignature(parts.ort, parts.handle)
     this.metadata = readMetadata(parts.ort, parts.handle)
     const addresses = (specs: readonly { name: string }[]) =>

@@ -106,6 +106,10 @@ export const ORT_SYMBOLS = {
   ReleaseKeyValuePairs: { ...release(300), since: 23 },
   AllocatorGetStats: { index: 319, args: ['ptr', 'ptr'], since: 23 },
   TensorTypeAndShape_HasShape: { index: 390, args: ['ptr'], returns: 'bool', since: 24 },
+  Session_GetEpGraphAssignmentInfo: { index: 407, args: ['ptr', 'ptr', 'ptr'], since: 24 },
+  EpAssignedSubgraph_GetEpName: { index: 408, args: ['ptr', 'ptr'], since: 24 },
+  EpAssignedSubgraph_GetNodes: { index: 409, args: ['ptr', 'ptr', 'ptr'], since: 24 },
+  EpAssignedNode_GetOperatorType: { index: 412, args: ['ptr', 'ptr'], since: 24 },
   GetTensorElementTypeAndShapeDataReference: { index: 414, args: ['ptr', 'ptr', 'ptr', 'ptr'], since: 24 },
 } as const satisfies Record<string, OrtSymbol>
 

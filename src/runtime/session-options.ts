@@ -2,6 +2,7 @@ import type { ProviderChoice, SessionOptions } from './backend.ts'
 import { ProviderError } from './fallback.ts'
 import { type Address, type Scope, scoped } from './memory.ts'
 import type { Ort } from './ort.ts'
+import { PLACEMENT_ENTRY, PLACEMENT_SINCE } from './placement.ts'
 import { appendProvider } from './providers.ts'
 
 const GRAPH_OPTIMIZATION = { none: 0, basic: 1, extended: 2, all: 99 } as const
@@ -45,7 +46,9 @@ function setOptions(ort: Ort, to: { handle: Address; options: SessionOptions; sc
   for (const [name, value] of Object.entries(options.freeDimensions)) {
     ort.check(functions.AddFreeDimensionOverrideByName(handle, scope.string(name), value))
   }
-  for (const [key, value] of Object.entries({ ...DEFAULT_ENTRIES, ...options.configEntries })) {
+  const placement = ort.apiVersion < PLACEMENT_SINCE ? {} : { [PLACEMENT_ENTRY]: '1' }
+  const entries = { ...DEFAULT_ENTRIES, ...placement, ...options.configEntries }
+  for (const [key, value] of Object.entries(entries)) {
     ort.check(functions.AddSessionConfigEntry(handle, scope.string(key), scope.string(value)))
   }
 }

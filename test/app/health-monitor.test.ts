@@ -156,6 +156,8 @@ nv_inference_request_duration_histogram_us_bucket{model="yolo",version="2",le="1
 nv_inference_request_duration_histogram_us_bucket{model="yolo",version="2",le="5000"} ${of.good}
 nv_inference_request_duration_histogram_us_bucket{model="yolo",version="2",le="+Inf"} ${of.good}
 limpet_inference_last_timestamp_seconds{model="yolo",version="2"} ${of.last}
+limpet_model_nodes{model="yolo",version="2",provider="CUDAExecutionProvider"} 118
+limpet_model_nodes{model="yolo",version="2",provider="CPUExecutionProvider"} 4
 `
   let text: string | undefined
   const open = () => new ServedModels({ clock, readMetrics: () => Promise.resolve(text) })
@@ -176,6 +178,8 @@ limpet_inference_last_timestamp_seconds{model="yolo",version="2"} ${of.last}
     })
     expect(models.lastInferenceMs('vision/yolo')).toBe(1_800_000_009_500)
     expect(models.lastInferenceMs('vision/other')).toBeUndefined()
+    expect(models.nodes('vision/yolo', '2')).toEqual({ CUDAExecutionProvider: 118, CPUExecutionProvider: 4 })
+    expect(models.nodes('vision/yolo', '3')).toBeUndefined()
   })
 
   test('without requests have no share of errors and no p95; a data plane that starts anew is waited for', async () => {

@@ -76,6 +76,7 @@ describe('doctor', () => {
     expect(said('models')).toContainEqual(
       expect.stringMatching(/^simple 1: [\d.]+ MB, swap auto, on CPUExecutionProvider$/),
     )
+    expect(said('models')).toContain('simple 1: placement: CPUExecutionProvider 2 nodes')
   })
 
   test('names each broken model and why, and still loads the rest', async () => {

@@ -29,6 +29,7 @@ test(`ONNX Runtime 1.${API_VERSION_MIN} serves numbers, strings and scalars`, as
   const args = await withLibrary(library)
   const doctor = await runToEnd(folder.path, { command: [BINARY, 'doctor', ...args] })
   expect(doctor.stdout).toContain(`ONNX Runtime 1.16.3, C API ${API_VERSION_MIN}`)
+  expect(doctor.stdout).toContain('simple 1: placement: not known: ONNX Runtime tells')
   expect(doctor.exitCode).toBe(0)
 
   const server = await startServing(folder.path, { command: [BINARY, 'serve', ...args, '--port', '0'] })
@@ -43,6 +44,8 @@ test(`ONNX Runtime 1.${API_VERSION_MIN} serves numbers, strings and scalars`, as
     expect((await inferJson(server.url, 'strings', strings)).text).toContain('"data":["a","ü"]')
     const scalar = '{"inputs":[{"name":"INPUT0","datatype":"FP32","shape":[],"data":[1.5]}]}'
     expect((await inferJson(server.url, 'scalar', scalar)).text).toContain('"shape":[],"data":[1.5]')
+    const metadata = (await (await fetch(`${server.url}/v2/models/simple`)).json()) as { properties: object }
+    expect(metadata.properties).toMatchObject({ placement: null })
   } finally {
     await server.stop()
   }

@@ -137,6 +137,7 @@ describe('serve', () => {
       'limpet_provider_missing{provider="cuda"} 1',
       `limpet_memory_budget_bytes ${16 * 1024 ** 3}`,
       'limpet_lane_provider{model="whole",version="1",provider="CPUExecutionProvider"} 1',
+      'limpet_model_nodes{model="whole",version="1",provider="CPUExecutionProvider"} 2',
       'limpet_lane_provider_refused{model="whole",version="1",provider="openvino"} 1',
       'limpet_lane_provider_refused{model="wishful",version="1",provider="tensorrt"} 1',
     ])

@@ -127,7 +127,7 @@ describe('metadata', () => {
       platform: 'onnxruntime_onnx',
       inputs: [{ name: 'INPUT0', datatype: 'UINT8', shape: [-1] }],
       outputs: [{ name: 'OUTPUT0', datatype: 'UINT8', shape: [-1] }],
-      properties: { client: { inputs: {} }, providers: ['cpu'] },
+      properties: { client: { inputs: {} }, providers: ['cpu'], placement: null },
     })
     expect(await ask('GET', '/v2/models/echo/versions/2')).toMatchObject({
       status: 200,
@@ -146,6 +146,38 @@ describe('metadata', () => {
         { name: 'echo', version: '11', state: 'UNAVAILABLE', reason: 'There is no echo/11' },
       ],
     })
+  })
+})
+
+describe('a version that a provider took and does not run', () => {
+  test('says so in the index, the metadata and the metrics', async () => {
+    const { ask, handle, session } = await stage()
+    session.providers = ['cuda', 'cpu']
+    session.placement = [
+      { provider: 'cuda', nodes: 0, operators: [] },
+      { provider: 'cpu', nodes: 7, operators: ['Conv', 'Relu'] },
+    ]
+    const index = await ask('POST', '/v2/repository/index', '{"ready": true}')
+    expect(index.body).toEqual([
+      { name: 'echo', version: '2', state: 'READY' },
+      {
+        name: 'echo',
+        version: '10',
+        state: 'READY',
+        reason: 'runs on cuda, cpu; cuda runs none of its nodes',
+      },
+    ])
+    expect(await ask('GET', '/v2/models/echo')).toMatchObject({
+      body: { properties: { placement: session.placement } },
+    })
+    const metrics = await (await handle(new Request('http://limpet/metrics'))).text()
+    expect(
+      metrics.split('\n').filter((line) => /^limpet_(model_nodes|lane_provider_idle)/.test(line)),
+    ).toEqual([
+      'limpet_model_nodes{model="echo",version="10",provider="cuda"} 0',
+      'limpet_model_nodes{model="echo",version="10",provider="cpu"} 7',
+      'limpet_lane_provider_idle{model="echo",version="10",provider="cuda"} 1',
+    ])
   })
 })
 

@@ -5,6 +5,7 @@ import type {
   Backend,
   ModelMetadata,
   ModelSource,
+  PlacedNodes,
   ProviderRefusal,
   RunRequest,
   RunResult,
@@ -48,7 +49,8 @@ export class FakeSession implements Session {
     custom: {},
   }
   providers: readonly string[] = ['cpu']
-  readonly refusals: readonly ProviderRefusal[] = []
+  refusals: readonly ProviderRefusal[] = []
+  placement: readonly PlacedNodes[] | undefined
   /** What was asked of it, and from where, in order. */
   readonly runs: { readonly place: 'thread' | 'inline'; readonly request: RunRequest }[] = []
   isHeld = false

@@ -159,6 +159,7 @@ export class Agent implements Control {
       alerts: this.#health.monitor.alerts,
       sourcesSkipped: this.#health.monitor.problems,
       lastInferenceMs: (model) => this.#health.models.lastInferenceMs(model),
+      nodes: (model, version) => this.#health.models.nodes(model, version),
     })
   }
 

@@ -67,6 +67,12 @@ class Lane {
     return this.#samples.find((sample) => sample.name === name && hasLabels(sample.labels, labels))?.value
   }
 
+  /** By provider; empty where it is not known. */
+  get nodes(): Record<string, number> {
+    const samples = this.#samples.filter(({ name }) => name === 'limpet_model_nodes')
+    return Object.fromEntries(samples.map(({ labels, value }) => [labels.get('provider') ?? '', value]))
+  }
+
   /** From microseconds to milliseconds. */
   buckets(name: string): Measured['latency'] {
     return this.#samples

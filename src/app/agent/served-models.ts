@@ -21,6 +21,8 @@ export class ServedModels implements Source {
   #before: { readonly atMs: number; readonly counters: ReadonlyMap<string, Counters> } | undefined
   /** By the name that it is served under. */
   readonly #lastInferenceMs = new Map<string, number>()
+  /** The same, of the reading before. */
+  #nodes: ReadonlyMap<string, Readonly<Record<string, number>>> = new Map()
 
   constructor({ readMetrics, clock }: { readMetrics: () => Promise<string | undefined>; clock: Clock }) {
     this.#readMetrics = readMetrics
@@ -29,7 +31,12 @@ export class ServedModels implements Source {
 
   /** Milliseconds since 1970; of `family/name`, or of the name alone. */
   lastInferenceMs(model: string): number | undefined {
-    return this.#lastInferenceMs.get(model.slice(model.lastIndexOf('/') + 1))
+    return this.#lastInferenceMs.get(servedName(model))
+  }
+
+  /** How many nodes of one version each provider runs; undefined where that is not known. */
+  nodes(model: string, version: string): Readonly<Record<string, number>> | undefined {
+    return this.#nodes.get(keyOf({ model: servedName(model), version }))
   }
 
   async read(): Promise<Measured[]> {
@@ -41,6 +48,8 @@ export class ServedModels implements Source {
     const counters = new Map(lanes.map((lane) => [keyOf(lane), count(lane)]))
     this.#before = { atMs, counters }
     for (const lane of lanes) this.#noteInference(lane)
+    const placed = lanes.filter(({ nodes }) => Object.keys(nodes).length > 0)
+    this.#nodes = new Map(placed.map((lane) => [keyOf(lane), lane.nodes]))
     return lanes.flatMap((lane) => {
       const labels = { model: lane.model, version: lane.version }
       const queue = lane.value('nv_inference_pending_request_count')
@@ -65,7 +74,11 @@ export class ServedModels implements Source {
   }
 }
 
-function keyOf({ model, version }: Lane): string {
+function servedName(model: string): string {
+  return model.slice(model.lastIndexOf('/') + 1)
+}
+
+function keyOf({ model, version }: Pick<Lane, 'model' | 'version'>): string {
   return JSON.stringify([model, version])
 }
 

@@ -37,6 +37,8 @@ const ModelStatus = z.object({
   update: UpdateStatus.nullable(),
   /** When it has answered last; null: not since this start, as far as is known. */
   last_inference: z.string().nullable(),
+  /** Nodes of the running version's graph by provider; null where that is not known. */
+  nodes: z.record(z.string(), z.int()).nullable(),
 })
 
 const Alert = z.object({
@@ -121,6 +123,7 @@ export async function readStatus(parts: {
   alerts: readonly AlertState[]
   sourcesSkipped: Status['sources_skipped']
   lastInferenceMs: (model: string) => number | undefined
+  nodes: (model: string, version: string) => Readonly<Record<string, number>> | undefined
 }): Promise<Status> {
   const { enrolment, disk, view } = parts
   const { journal } = disk
@@ -171,14 +174,16 @@ async function readModels(parts: Parameters<typeof readStatus>[0]): Promise<Mode
   return await Promise.all(
     [...names].sort().map(async (model): Promise<ModelStatus> => {
       const update = updates.get(model)
+      const running = versionOf(await store.current(model))
       return {
         model,
-        running: versionOf(await store.current(model)),
+        running,
         previous: versionOf((await store.earlier(model))[0]),
         good: versionOf(journal.good(model)),
         assigned: versionOf(assigned.get(model)),
         update: update === undefined ? null : describeUpdate(update, parts.progress(model)),
         last_inference: isoOrNull(parts.lastInferenceMs(model)),
+        nodes: (running && parts.nodes(model, running.version)) ?? null,
       }
     }),
   )

@@ -37,6 +37,7 @@ export class EnsembleSession implements Session {
   readonly metadata = METADATA
   readonly providers: readonly string[] = []
   readonly refusals = []
+  readonly placement = undefined
   readonly arenaBytes = undefined
   readonly #parts: EnsembleParts
   /** For requests that want every output, which most do. */

@@ -19,6 +19,7 @@ export function visibleSession(session: Session, model: SequenceModel): Session 
     metadata: session.metadata,
     providers: session.providers,
     refusals: session.refusals,
+    placement: session.placement,
     run: (request) => session.run(request),
     get arenaBytes() {
       return session.arenaBytes
