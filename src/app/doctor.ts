@@ -20,11 +20,18 @@ import { OrtBackend } from '../runtime/ort-backend.ts'
 import { PROVIDER_LIBRARIES, PROVIDER_NAMES, providerFullName } from '../runtime/providers.ts'
 import { BUILD } from './build-info.ts'
 import { describeCapture } from './describe-capture.ts'
+import { describeLibraries } from './describe-libraries.ts'
 import { examineProfile } from './doctor-profile.ts'
 import { EMBEDDED } from './embedded.ts'
 import { ModelRepository } from './model-repository.ts'
 import { findProfile } from './profile.ts'
-import { chooseLibrary, preferredProviders, presentProviders, unpackFolder } from './runtime.ts'
+import {
+  chooseLibrary,
+  chooseProviderLibraries,
+  preferredProviders,
+  presentProviders,
+  unpackFolder,
+} from './runtime.ts'
 
 export interface DoctorOptions {
   readonly models: string | undefined
@@ -148,8 +155,10 @@ async function examineRuntime(from: {
   add: Add
 }): Promise<void> {
   const library = await chooseLibrary(from)
-  const providers = await presentProviders(preferredProviders(from), library.path)
-  const backend = new OrtBackend({ libraryPath: library.path, threads: 1, providers })
+  const providerLibraries = await chooseProviderLibraries(from)
+  const present = { library: library.path, plugins: providerLibraries }
+  const providers = await presentProviders(preferredProviders(from), present)
+  const backend = new OrtBackend({ libraryPath: library.path, threads: 1, providers, providerLibraries })
   const { ort } = backend
   from.add(
     'runtime',
@@ -159,6 +168,7 @@ async function examineRuntime(from: {
   if (ort.logProblem !== undefined)
     from.add('runtime', 'note', `its log goes to standard error as it is: ${ort.logProblem}`)
   for (const name of PROVIDER_NAMES) from.add('providers', ...describeProvider(name, backend))
+  for (const line of describeLibraries(ort.libraries)) from.add('providers', ...line)
   if (from.models !== undefined) await examineModels(from.models, { ...from, backend })
   await backend.stop()
 }

@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs'
 import { access } from 'node:fs/promises'
 import { availableParallelism, totalmem } from 'node:os'
 import { dirname, join } from 'node:path'
@@ -9,6 +10,7 @@ import { unpackEmbedded } from '../kit/embedded-file.ts'
 import { logger } from '../kit/log.ts'
 import type { ProviderChoice, SessionOptions } from '../runtime/backend.ts'
 import { OrtBackend } from '../runtime/ort-backend.ts'
+import type { ProviderLibrary } from '../runtime/provider-library.ts'
 import { isCpu, PROVIDER_LIBRARIES } from '../runtime/providers.ts'
 import { EMBEDDED } from './embedded.ts'
 import { findProfile } from './profile.ts'
@@ -51,21 +53,35 @@ export function libraryPlaces({ profile, generation }: ProfileChoice): readonly 
   return [...(generation?.libraries ?? []), ...profile.runtime.libraries]
 }
 
+/** The config's, there or not, since somebody wants them; of the profile's the first of each name that is there. */
+export async function chooseProviderLibraries(from: {
+  config: Config
+  profile: ProfileChoice
+}): Promise<readonly ProviderLibrary[]> {
+  const named = from.config.runtime.provider_libraries
+  if (named !== undefined) return named
+  const chosen = new Map<string, ProviderLibrary>()
+  for (const library of from.profile.profile.runtime.provider_libraries) {
+    if (!chosen.has(library.name) && (await isThere(library.path))) chosen.set(library.name, library)
+  }
+  return [...chosen.values()]
+}
+
 export function unpackFolder(state: string): string {
   return join(state, 'unpacked')
 }
 
 /**
- * Of these providers those that can be there, in their order: NVIDIA's are files beside the library, and the library
- * inside the binary comes without. Whether they are any good is seen when a model is loaded.
+ * Of these providers those that can be there, in their order: plug-ins by their name, others as files beside the library,
+ * and the library inside the binary comes without. Whether they are any good is seen when a model is loaded.
  */
 export async function presentProviders<T extends { readonly name: string }>(
   wanted: readonly T[],
-  library: string | undefined,
+  { library, plugins }: { library: string | undefined; plugins: readonly ProviderLibrary[] },
 ): Promise<T[]> {
   const found = await Promise.all(
     wanted.map(async ({ name }) => {
-      if (isCpu(name)) return true
+      if (isCpu(name) || plugins.some((plugin) => plugin.name === name)) return true
       if (library === undefined) return false
       const file = PROVIDER_LIBRARIES[name]
       return file === undefined || (await isThere(join(dirname(library), file)))
@@ -78,7 +94,9 @@ export async function presentProviders<T extends { readonly name: string }>(
 export async function offeredProviders(from: { config: Config; profile: ProfileChoice }): Promise<string[]> {
   const { runtime } = from.profile.profile
   const wanted = [...preferredProviders(from), ...runtime.providers_on_request.map((name) => ({ name }))]
-  const present = await presentProviders(wanted, (await findLibrary(from))?.path)
+  const library = (await findLibrary(from))?.path
+  const plugins = (await chooseProviderLibraries(from)).filter(({ path }) => existsSync(path))
+  const present = await presentProviders(wanted, { library, plugins })
   return [...new Set([...present.map(({ name }) => name), 'cpu'])]
 }
 
@@ -93,11 +111,13 @@ export async function openRuntime(from: { config: Config; state: string }): Prom
   const profile = await findProfile(from.config)
   const library = await chooseLibrary({ ...from, profile })
   const wanted = preferredProviders({ ...from, profile })
-  const providers = await presentProviders(wanted, library.path)
+  const providerLibraries = await chooseProviderLibraries({ ...from, profile })
+  const providers = await presentProviders(wanted, { library: library.path, plugins: providerLibraries })
   const missing = wanted.map(({ name }) => name).filter((name) => !providers.some((one) => one.name === name))
   tell(profile, { library, missing })
   const threads = threadsOf(from.config, profile.profile)
-  return { backend: new OrtBackend({ libraryPath: library.path, threads, providers }), profile, missing }
+  const backend = new OrtBackend({ libraryPath: library.path, threads, providers, providerLibraries })
+  return { backend, profile, missing }
 }
 
 export async function openBackend(from: { config: Config; state: string }): Promise<OrtBackend> {

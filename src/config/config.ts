@@ -3,6 +3,7 @@ import { z } from 'zod'
 import { EdgeError, messageOf } from '../kit/errors.ts'
 import { HealthSettings } from './health-settings.ts'
 import { HttpSettings } from './http-settings.ts'
+import { NamedLibraries } from './provider-libraries.ts'
 import { RegistrySettings } from './registry-settings.ts'
 import { Providers } from './session-settings.ts'
 import { parseToml } from './toml.ts'
@@ -19,6 +20,8 @@ const Config = z.strictObject({
       threads: z.int().min(0).max(256).optional(),
       /** In order of preference, for models that do not say it themselves. Without it the firmware profile decides. */
       providers: Providers.min(1).optional(),
+      /** Plug-in providers by the path of their library. Without it the firmware profile says where some may be. */
+      provider_libraries: NamedLibraries.optional(),
     })
     .prefault({}),
   profile: z

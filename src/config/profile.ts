@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { ProviderLibraries } from './provider-libraries.ts'
 import { Providers } from './session-settings.ts'
 
 const Name = z.string().regex(/^[a-z0-9][a-z0-9-]{0,63}$/)
@@ -50,6 +51,8 @@ export const Profile = z.strictObject({
     providers: Providers.min(1),
     /** Providers that the board has too, for models whose settings name them. */
     providers_on_request: z.array(z.string().min(1)).default([]),
+    /** Places where plug-in providers may be; of several with one name the first that is there counts. */
+    provider_libraries: ProviderLibraries.default([]),
     /** Threads that run models; 0 takes one for each core. */
     threads: z.int().min(0).max(256).default(0),
   }),

@@ -6,7 +6,8 @@ import { idleProviders } from './idle-providers.ts'
 import { type Address, addressOf, Scope } from './memory.ts'
 import { Ort } from './ort.ts'
 import { OrtSession, type OrtSessionParts } from './ort-session.ts'
-import { isCpu, providerFullName } from './providers.ts'
+import type { ProviderLibrary } from './provider-library.ts'
+import { isCpu, providerFullName, shownName } from './providers.ts'
 import { createSessionOptions } from './session-options.ts'
 import { Threads } from './threads.ts'
 
@@ -31,10 +32,11 @@ export class OrtBackend implements Backend {
     libraryPath: string
     threads: number
     providers?: readonly ProviderChoice[]
+    providerLibraries?: readonly ProviderLibrary[]
   }) {
     this.#log = logger('runtime')
     this.providers = options.providers ?? [{ name: 'cpu', options: {} }]
-    this.ort = new Ort(options.libraryPath)
+    this.ort = new Ort(options.libraryPath, options.providerLibraries)
     this.name = `onnxruntime ${this.ort.version}`
     this.#threads = new Threads(this.ort, { count: options.threads, nice: 0 })
   }
@@ -48,7 +50,10 @@ export class OrtBackend implements Backend {
     try {
       const opened = await openWithFallback(wanted, (some) => this.#open(source, options, some))
       const { session: handle, refusals } = opened
-      const named = [...opened.providers.map(({ name }) => providerFullName(name)), providerFullName('cpu')]
+      const named = [
+        ...opened.providers.map(({ name }) => shownName(this.ort, name)),
+        providerFullName('cpu'),
+      ]
       const providers = [...new Set(named)]
       for (const refusal of refusals)
         this.#log.warn('runtime.provider_refused', { session: options.id, ...refusal, instead: providers })

@@ -6,6 +6,7 @@ import { type Address, cString, Memory, pointerAt, stringAt } from './memory.ts'
 import { OrtError } from './ort-error.ts'
 import { bindAddress, bindFunction, type NativeFunction } from './ort-function.ts'
 import { API_VERSION_MIN, ORT_SYMBOLS, type OrtSymbolName } from './ort-symbols.ts'
+import { type ProviderLibrary, type RegisteredLibrary, registerLibraries } from './provider-library.ts'
 import { silenceTelemetry } from './telemetry.ts'
 
 export type OrtFunctions = Readonly<Record<OrtSymbolName, NativeFunction>>
@@ -34,12 +35,14 @@ export class Ort {
   readonly cpuMemory: Address
   /** Providers compiled into this library, in the spelling of ONNX Runtime: "CPUExecutionProvider". */
   readonly providers: readonly string[]
+  /** Those that came by libraries of their own, and those that did not. */
+  readonly libraries: readonly RegisteredLibrary[]
   /** Why ONNX Runtime logs to standard error in its own format instead of into our log; undefined when it does not. */
   readonly logProblem: string | undefined
   readonly #sink: LogSink | undefined
   readonly #log: Logger
 
-  constructor(libraryPath: string) {
+  constructor(libraryPath: string, libraries: readonly ProviderLibrary[] = []) {
     this.#log = logger('runtime')
     silenceTelemetry()
     const base = openLibrary(libraryPath)
@@ -66,6 +69,8 @@ export class Ort {
       this.functions.CreateCpuMemoryInfo(DEVICE_ALLOCATOR, MEMORY_TYPE_DEFAULT, out),
     )
     this.providers = this.#listProviders()
+    this.libraries = registerLibraries(this, libraries)
+    for (const library of this.libraries) this.#tell(library)
     setInterval(() => this.drainLog(), LOG_DRAIN_MS).unref()
   }
 
@@ -109,6 +114,22 @@ export class Ort {
   /** Log messages of ONNX Runtime that were lost because they came faster than they were read. */
   get logDropped(): number {
     return this.#sink?.dropped ?? 0
+  }
+
+  #tell(library: RegisteredLibrary): void {
+    const { name, path } = library
+    if ('problem' in library) {
+      this.#log.warn('runtime.provider_library_unusable', { provider: name, path, reason: library.problem })
+    } else {
+      const { provider, version, kind } = library.chosen
+      this.#log.info('runtime.provider_library', {
+        provider: name,
+        path,
+        name: provider,
+        version,
+        device: kind,
+      })
+    }
   }
 
   #listProviders(): string[] {

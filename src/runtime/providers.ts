@@ -2,6 +2,7 @@ import { EdgeError } from '../kit/errors.ts'
 import type { ProviderChoice } from './backend.ts'
 import { type Address, type Scope, scoped } from './memory.ts'
 import type { Ort } from './ort.ts'
+import { appendLibrary } from './provider-library.ts'
 
 /** Short names, as configs say them, and ONNX Runtime's own. */
 const PROVIDERS: Readonly<Record<string, string>> = {
@@ -13,10 +14,11 @@ const PROVIDERS: Readonly<Record<string, string>> = {
   xnnpack: 'XnnpackExecutionProvider',
 }
 
-/** NVIDIA's providers are libraries of their own, looked for beside the main one. */
+/** Some that a library is built with are files of their own, looked for beside it. */
 export const PROVIDER_LIBRARIES: Readonly<Record<string, string>> = {
   cuda: 'libonnxruntime_providers_cuda.so',
   tensorrt: 'libonnxruntime_providers_tensorrt.so',
+  openvino: 'libonnxruntime_providers_openvino.so',
 }
 
 export const PROVIDER_NAMES = Object.keys(PROVIDERS)
@@ -29,14 +31,25 @@ export function isCpu(name: string): boolean {
   return providerFullName(name) === PROVIDERS['cpu']
 }
 
+/** What ONNX Runtime calls it, once it is there. */
+export function shownName({ libraries }: Ort, name: string): string {
+  const library = libraries.find((one) => one.name === name)
+  return library === undefined || 'problem' in library ? providerFullName(name) : library.chosen.provider
+}
+
 /** Adds a provider to session options. ONNX Runtime tries them in the order in which they are added. */
 export function appendProvider(ort: Ort, sessionOptions: Address, choice: ProviderChoice): void {
+  const library = ort.libraries.find(({ name }) => name === choice.name)
+  if (library !== undefined) {
+    appendLibrary(ort, sessionOptions, library, (scope) => optionArrays(scope, choice))
+    return
+  }
   const fullName = providerFullName(choice.name)
   if (!ort.providers.includes(fullName)) {
     throw new EdgeError(
       'library_unusable',
       `Cannot use provider "${choice.name}": ${ort.libraryPath} (ONNX Runtime ${ort.version}) was built with ` +
-        `${ort.providers.join(', ')}`,
+        `${ort.providers.join(', ')}; others come by runtime.provider_libraries`,
     )
   }
   // Always there, and always last: adding it would be refused.

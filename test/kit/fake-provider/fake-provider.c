@@ -1,0 +1,361 @@
+/*
+ * A plug-in execution provider that runs on the processor and fails when it is told to.
+ *
+ * Of ONNX Runtime's C structs only what is used here is written down, by position: functions of OrtApi and OrtEpApi by
+ * their place in the table, the provider's own tables as far as version 24 of the API has them. Both only ever grow at
+ * their ends. Add, Sub, Mul and Identity are its nodes, each compiled for itself.
+ *
+ *   option or environment                       what it does
+ *   control  (LIMPET_FAKE_CONTROL)   a file, read at each session and run: "ok", "refuse", "fail" or "lost"
+ *   record   (LIMPET_FAKE_RECORD)    a file to which it writes a line for each session (with its options) and run
+ *   fail_after                                  the runs that a session answers before it fails
+ *
+ * "lost" is for ever: whatever the file says later, this process has lost the device.
+ */
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#ifndef API
+#define API 24
+#endif
+#ifndef EP_NAME
+#define EP_NAME "FakeExecutionProvider"
+#endif
+#ifndef DEVICES
+#define DEVICES 1
+#endif
+
+typedef void *Handle;
+typedef Handle Status;
+typedef void (*Function)(void);
+
+enum { FAIL = 1, NOT_IMPLEMENTED = 9, EP_FAIL = 11 };
+enum { FLOAT = 1, INT32 = 6, INT64 = 7 };
+enum { RANK_MAX = 8, NODES_MAX = 1024 };
+
+/* Places in OrtApi. */
+enum {
+  CREATE_STATUS = 0, GET_DATA = 51, GET_TYPE = 60, GET_RANK = 61, GET_DIMS = 62, GET_INFO = 65,
+  INPUT_COUNT = 88, GET_INPUT = 90, GET_OUTPUT = 91, RELEASE_INFO = 99, KEY_VALUES = 298, RELEASE_KEY_VALUES = 300,
+  DEVICE_TYPE = 307, GET_EP_API = 317, NODE_COUNT = 344, NODES = 345, OPERATOR = 350, OPTION_ENTRIES = 379
+};
+/* Places in OrtEpApi. */
+enum { CREATE_EP_DEVICE = 0, ADD_NODES_TO_FUSE = 2 };
+
+typedef struct { const Function *(*get_api)(uint32_t); const char *(*get_version)(void); } ApiBase;
+
+static const Function *api;
+static const Function *ep_api;
+static atomic_bool is_lost;
+
+#define CALL(table, place, returns, ...) ((returns(*)(__VA_ARGS__))table[place])
+
+static Status status(int code, const char *text) { return CALL(api, CREATE_STATUS, Status, int, const char *)(code, text); }
+
+/* ---- Being told ---- */
+
+typedef struct { char control[512]; char record[512]; long fail_after; } Settings;
+
+static bool is_told(const Settings *settings, const char *word) {
+  FILE *file = settings->control[0] ? fopen(settings->control, "r") : NULL;
+  char text[32] = "";
+  if (file) {
+    if (!fgets(text, sizeof text, file)) text[0] = 0;
+    fclose(file);
+  }
+  return strncmp(text, word, strlen(word)) == 0;
+}
+
+static void record(const Settings *settings, const char *line) {
+  FILE *file = settings->record[0] ? fopen(settings->record, "a") : NULL;
+  if (!file) return;
+  fprintf(file, "%s\n", line);
+  fclose(file);
+}
+
+static void copy(char *to, const char *from) { snprintf(to, 512, "%s", from ? from : ""); }
+
+/* Those of this provider, as "key=value" separated by spaces; what is said of control, record and fail_after is taken. */
+static void read_options(const void *session_options, Settings *settings, char *line, size_t line_bytes) {
+  Handle pairs = NULL;
+  const char *const *keys, *const *values;
+  size_t count = 0;
+  copy(settings->control, getenv("LIMPET_FAKE_CONTROL"));
+  copy(settings->record, getenv("LIMPET_FAKE_RECORD"));
+  settings->fail_after = -1;
+  CALL(api, OPTION_ENTRIES, Status, const void *, Handle *)(session_options, &pairs);
+  CALL(api, KEY_VALUES, void, Handle, const char *const **, const char *const **, size_t *)(pairs, &keys, &values, &count);
+  for (size_t i = 0; i < count; i++) {
+    const char *key = strrchr(keys[i], '.');
+    if (strncmp(keys[i], "ep.", 3) != 0 || !key) continue;
+    key += 1;
+    if (strcmp(key, "control") == 0) copy(settings->control, values[i]);
+    else if (strcmp(key, "record") == 0) copy(settings->record, values[i]);
+    else if (strcmp(key, "fail_after") == 0) settings->fail_after = atol(values[i]);
+    else snprintf(line + strlen(line), line_bytes - strlen(line), " %s=%s", key, values[i]);
+  }
+  CALL(api, RELEASE_KEY_VALUES, void, Handle)(pairs);
+}
+
+/* ---- One node ---- */
+
+typedef struct Ep Ep;
+
+typedef struct {
+  uint32_t version;
+  Status (*create_state)(void *, Handle, void **);
+  Status (*compute)(void *, void *, Handle);
+  void (*release_state)(void *, void *);
+  Ep *ep;
+  char op;
+} Node;
+
+typedef struct { void *data; int type; size_t rank; int64_t dims[RANK_MAX]; } Tensor;
+
+static Status read_tensor(Handle value, Tensor *tensor) {
+  Handle info;
+  Status failed = CALL(api, GET_INFO, Status, Handle, Handle *)(value, &info);
+  if (failed) return failed;
+  CALL(api, GET_TYPE, Status, Handle, int *)(info, &tensor->type);
+  CALL(api, GET_RANK, Status, Handle, size_t *)(info, &tensor->rank);
+  if (tensor->rank > RANK_MAX) return status(NOT_IMPLEMENTED, "the fake provider knows 8 dimensions at most");
+  CALL(api, GET_DIMS, Status, Handle, int64_t *, size_t)(info, tensor->dims, tensor->rank);
+  CALL(api, RELEASE_INFO, void, Handle)(info);
+  return CALL(api, GET_DATA, Status, Handle, void **)(value, &tensor->data);
+}
+
+static int64_t dim(const Tensor *tensor, size_t rank, size_t axis) {
+  size_t missing = rank - tensor->rank;
+  return axis < missing ? 1 : tensor->dims[axis - missing];
+}
+
+/* Where the element of an operand lies that meets the given one of the output: operands of size 1 stand for all. */
+static size_t place(const Tensor *operand, const Tensor *out, size_t index) {
+  size_t at = 0, step = 1;
+  for (size_t axis = out->rank; axis-- > 0;) {
+    int64_t size = dim(operand, out->rank, axis);
+    size_t here = index % (size_t)out->dims[axis];
+    index /= (size_t)out->dims[axis];
+    if (size != 1) at += here * step;
+    step *= (size_t)size;
+  }
+  return at;
+}
+
+#define APPLY(T)                                                              \
+  for (size_t i = 0; i < count; i++) {                                        \
+    T x = ((T *)a->data)[place(a, out, i)], y = ((T *)b->data)[place(b, out, i)]; \
+    ((T *)out->data)[i] = op == '+' ? x + y : op == '-' ? x - y : op == '*' ? x * y : x; \
+  }
+
+static Status apply(char op, const Tensor *a, const Tensor *b, Tensor *out) {
+  size_t count = 1;
+  for (size_t axis = 0; axis < out->rank; axis++) count *= (size_t)out->dims[axis];
+  if (a->type == FLOAT) { APPLY(float) }
+  else if (a->type == INT32) { APPLY(int32_t) }
+  else if (a->type == INT64) { APPLY(int64_t) }
+  else return status(NOT_IMPLEMENTED, "the fake provider knows FP32, INT32 and INT64");
+  return NULL;
+}
+
+static Status run(const Node *node, Handle context) {
+  Tensor in[2], out;
+  size_t inputs = 0;
+  CALL(api, INPUT_COUNT, Status, Handle, size_t *)(context, &inputs);
+  for (size_t i = 0; i < 2; i++) {
+    const void *value = NULL;
+    /* A node whose operands are one and the same has it once. */
+    CALL(api, GET_INPUT, Status, Handle, size_t, const void **)(context, i < inputs ? i : 0, &value);
+    Status failed = read_tensor((Handle)value, &in[i]);
+    if (failed) return failed;
+  }
+  out.rank = in[0].rank > in[1].rank ? in[0].rank : in[1].rank;
+  for (size_t axis = 0; axis < out.rank; axis++) {
+    int64_t a = dim(&in[0], out.rank, axis), b = dim(&in[1], out.rank, axis);
+    if (a != b && a != 1 && b != 1) return status(FAIL, "the operands do not fit together");
+    out.dims[axis] = a == 1 ? b : a;
+  }
+  Handle value;
+  Status failed = CALL(api, GET_OUTPUT, Status, Handle, size_t, const int64_t *, size_t, Handle *)(context, 0, out.dims, out.rank, &value);
+  if (!failed) failed = CALL(api, GET_DATA, Status, Handle, void **)(value, &out.data);
+  return failed ? failed : apply(node->op, &in[0], &in[1], &out);
+}
+
+/* ---- One session's provider ---- */
+
+struct Ep {
+  uint32_t version;
+  const char *(*get_name)(const void *);
+  Status (*get_capability)(void *, const void *, Handle);
+  Status (*compile)(void *, const void **, const void **, size_t, Node **, Handle *);
+  void (*release_nodes)(void *, Node **, size_t);
+  /* What is optional, and left out: layouts, dynamic options, start and end of runs, allocators, streams, kernels. */
+  void *optional[16];
+  Settings settings;
+  atomic_long runs;
+};
+
+static char operation(const void *node) {
+  const char *type = "";
+  CALL(api, OPERATOR, Status, const void *, const char **)(node, &type);
+  return !strcmp(type, "Add") ? '+' : !strcmp(type, "Sub") ? '-' : !strcmp(type, "Mul") ? '*' : !strcmp(type, "Identity") ? '=' : 0;
+}
+
+static size_t nodes_of(const void *graph, const void **nodes) {
+  size_t count = 0;
+  CALL(api, NODE_COUNT, Status, const void *, size_t *)(graph, &count);
+  if (count > NODES_MAX) count = 0;
+  CALL(api, NODES, Status, const void *, const void **, size_t)(graph, nodes, count);
+  return count;
+}
+
+static Status get_capability(void *self, const void *graph, Handle support) {
+  static _Thread_local const void *nodes[NODES_MAX];
+  (void)self;
+  size_t count = nodes_of(graph, nodes);
+  for (size_t i = 0; i < count; i++) {
+    if (!operation(nodes[i])) continue;
+    Status failed = CALL(ep_api, ADD_NODES_TO_FUSE, Status, Handle, const void *const *, size_t, const void *)(support, &nodes[i], 1, NULL);
+    if (failed) return failed;
+  }
+  return NULL;
+}
+
+static Status lost(void) { return status(EP_FAIL, "fake device lost: it does not answer any more"); }
+
+static Status create_state(void *self, Handle context, void **state) {
+  (void)context;
+  *state = self;
+  return NULL;
+}
+
+static void release_state(void *self, void *state) { (void)self, (void)state; }
+
+static Status compute(void *self, void *state, Handle context) {
+  Node *node = self;
+  Ep *ep = node->ep;
+  (void)state;
+  record(&ep->settings, "run");
+  if (is_told(&ep->settings, "lost")) atomic_store(&is_lost, true);
+  if (atomic_load(&is_lost)) return lost();
+  if (is_told(&ep->settings, "fail")) return status(FAIL, "fake kernel failed: told to by the control file");
+  long runs = atomic_fetch_add(&ep->runs, 1);
+  if (ep->settings.fail_after >= 0 && runs >= ep->settings.fail_after) return status(FAIL, "fake kernel failed: that was the last run");
+  return run(node, context);
+}
+
+static Status compile(void *self, const void **graphs, const void **fused, size_t count, Node **nodes, Handle *contexts) {
+  static _Thread_local const void *inner[NODES_MAX];
+  (void)fused, (void)contexts;
+  for (size_t i = 0; i < count; i++) {
+    nodes_of(graphs[i], inner);
+    nodes[i] = calloc(1, sizeof(Node));
+    *nodes[i] = (Node){ API, create_state, compute, release_state, self, operation(inner[0]) };
+  }
+  return NULL;
+}
+
+static void release_nodes(void *self, Node **nodes, size_t count) {
+  (void)self;
+  for (size_t i = 0; i < count; i++) free(nodes[i]);
+}
+
+/* ---- The library ---- */
+
+typedef struct {
+  uint32_t version;
+  const char *(*get_name)(const void *);
+  const char *(*get_vendor)(const void *);
+  Status (*get_devices)(void *, const void *const *, size_t, Handle *, size_t, size_t *);
+  Status (*create_ep)(void *, const void *const *, const void *const *, size_t, const void *, const void *, Ep **);
+  void (*release_ep)(void *, Ep *);
+  uint32_t (*get_vendor_id)(const void *);
+  const char *(*get_version)(const void *);
+  Status (*validate)(void *, const void *const *, size_t, const char *, int *);
+  Status (*create_allocator)(void *, const void *, const void *, Handle *);
+  void (*release_allocator)(void *, Handle);
+  Status (*create_transfer)(void *, Handle *);
+  bool (*is_stream_aware)(const void *);
+  Status (*create_stream)(void *, const void *, const void *, Handle *);
+  void *optional[16];
+} Factory;
+
+static const size_t devices_max = DEVICES;
+
+static const char *get_name(const void *self) { (void)self; return EP_NAME; }
+static const char *get_vendor(const void *self) { (void)self; return "Limpet's tests"; }
+static const char *get_version(const void *self) { (void)self; return "1.2.3"; }
+static uint32_t get_vendor_id(const void *self) { (void)self; return 0xfade; }
+static bool is_stream_aware(const void *self) { (void)self; return false; }
+static void release_ep(void *self, Ep *ep) { (void)self; free(ep); }
+static void release_allocator(void *self, Handle allocator) { (void)self, (void)allocator; }
+static Status create_transfer(void *self, Handle *out) { (void)self; *out = NULL; return NULL; }
+static Status create_allocator(void *self, const void *memory, const void *options, Handle *out) {
+  (void)self, (void)memory, (void)options;
+  *out = NULL;
+  return NULL;
+}
+static Status create_stream(void *self, const void *memory, const void *options, Handle *out) {
+  return create_allocator(self, memory, options, out);
+}
+static Status validate(void *self, const void *const *devices, size_t count, const char *text, int *out) {
+  (void)self, (void)devices, (void)count, (void)text;
+  *out = 0;
+  return NULL;
+}
+
+static Status get_devices(void *self, const void *const *devices, size_t count, Handle *out, size_t max, size_t *found) {
+  *found = 0;
+  for (size_t i = 0; i < count && *found < max && *found < devices_max; i++) {
+    if (CALL(api, DEVICE_TYPE, int, const void *)(devices[i]) != 0) continue;
+    Status failed = CALL(ep_api, CREATE_EP_DEVICE, Status, void *, const void *, const void *, const void *, Handle *)(self, devices[i], NULL, NULL, &out[*found]);
+    if (failed) return failed;
+    *found += 1;
+  }
+  return NULL;
+}
+
+static Status create_ep(void *self, const void *const *devices, const void *const *metadata, size_t count, const void *options, const void *log, Ep **out) {
+  char line[4096] = "session";
+  Ep *ep = calloc(1, sizeof(Ep));
+  (void)self, (void)devices, (void)metadata, (void)count, (void)log;
+  ep->version = API;
+  ep->get_name = get_name;
+  ep->get_capability = get_capability;
+  ep->compile = compile;
+  ep->release_nodes = release_nodes;
+  read_options(options, &ep->settings, line, sizeof line);
+  record(&ep->settings, line);
+  const bool is_refused = is_told(&ep->settings, "refuse");
+  if (is_refused || atomic_load(&is_lost)) {
+    free(ep);
+    return is_refused ? status(EP_FAIL, "fake device is busy: told to by the control file") : lost();
+  }
+  *out = ep;
+  return NULL;
+}
+
+Status CreateEpFactories(const char *name, const ApiBase *base, const void *log, Factory **factories, size_t max, size_t *count) {
+  (void)name, (void)log, (void)max;
+  api = base->get_api(API);
+  if (!api) {
+    char text[160];
+    snprintf(text, sizeof text, "the fake provider was built for version %d of the API, which ONNX Runtime %s does not have", API, base->get_version());
+    api = base->get_api(23);
+    return status(FAIL, text);
+  }
+  ep_api = CALL(api, GET_EP_API, const Function *, void)();
+  static Factory factory = {
+    API, get_name, get_vendor, get_devices, create_ep, release_ep, get_vendor_id, get_version, validate,
+    create_allocator, release_allocator, create_transfer, is_stream_aware, create_stream, { 0 }
+  };
+  factories[0] = &factory;
+  *count = 1;
+  return NULL;
+}
+
+Status ReleaseEpFactory(Factory *factory) { (void)factory; return NULL; }
