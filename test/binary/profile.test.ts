@@ -31,7 +31,7 @@ weight = 500
 
 [runtime]
 libraries = ["${here('nowhere/libonnxruntime.so')}", "${here('lib/libonnxruntime.so')}"]
-providers = ["cuda", { name = "openvino", options = { device_type = "CPU" } }, "cpu"]
+providers = ["cuda", { name = "xnnpack", options = { intra_op_num_threads = 1 } }, "cpu"]
 threads = 3
 
 [memory]
@@ -138,7 +138,7 @@ describe('serve', () => {
       `limpet_memory_budget_bytes ${16 * 1024 ** 3}`,
       'limpet_lane_provider{model="whole",version="1",provider="CPUExecutionProvider"} 1',
       'limpet_model_nodes{model="whole",version="1",provider="CPUExecutionProvider"} 2',
-      'limpet_lane_provider_refused{model="whole",version="1",provider="openvino"} 1',
+      'limpet_lane_provider_refused{model="whole",version="1",provider="xnnpack"} 1',
       'limpet_lane_provider_refused{model="wishful",version="1",provider="tensorrt"} 1',
     ])
       expect(metrics).toContain(`${line}\n`)
@@ -148,7 +148,7 @@ describe('serve', () => {
         name: 'whole',
         version: '1',
         state: 'READY',
-        reason: expect.stringMatching(/^runs on CPUExecutionProvider; openvino refused it: .*was built with/),
+        reason: expect.stringMatching(/^runs on CPUExecutionProvider; xnnpack refused it: .*was built with/),
       },
       {
         name: 'wishful',
@@ -209,5 +209,5 @@ test('a device enrols under the names that its profile gives it', async () => {
   }))
   expect(builtIn).toEqual({ names: ['x64', 'sm89', 'nvidia-gpu', 'x64-nvidia-sm89'], providers: ['cpu'] })
   // Only what is there is offered: CUDA would be a file beside the library.
-  expect(ours).toEqual({ names: ['x64', 'acme', 'sm89', 'acme-box'], providers: ['openvino', 'cpu'] })
+  expect(ours).toEqual({ names: ['x64', 'acme', 'sm89', 'acme-box'], providers: ['xnnpack', 'cpu'] })
 })
