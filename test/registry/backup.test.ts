@@ -55,8 +55,9 @@ async function reopened(
 }
 
 test('made while the registry runs, it holds all of it but the packs, for its owner only', async () => {
-  process.umask(0o077)
-  const { files } = await backUp(stage.folder, file, options())
+  // The command sets it for its own process; other test files share this one.
+  const umask = process.umask(0o077)
+  const { files } = await backUp(stage.folder, file, options()).finally(() => process.umask(umask))
   expect((await stat(file)).mode & 0o077).toBe(0)
   expect(files).toBeGreaterThan(5)
   expect((await readdir(stage.fleet)).filter((name) => name.startsWith('backup'))).toEqual(['backup'])
