@@ -237,7 +237,7 @@ describe('an ensemble of four models', () => {
         { name: 'MASK', datatype: 'BOOL', shape: [-1, 1, -1, -1] },
         { name: 'TURNED', datatype: 'FP32', shape: [-1, 2] },
       ],
-      properties: { providers: [] },
+      properties: { providers: [], placement: null },
     } as never)
     expect((await get('/v2/models/a-page/config')).body).toMatchObject({
       platform: 'ensemble',
