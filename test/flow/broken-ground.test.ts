@@ -3,7 +3,7 @@
 import { Database } from 'bun:sqlite'
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from 'bun:test'
 import { existsSync } from 'node:fs'
-import { lstat, readdir, truncate } from 'node:fs/promises'
+import { lstat, readdir, stat, truncate } from 'node:fs/promises'
 import { join } from 'node:path'
 import { present } from '../../src/kit/assert.ts'
 import { createFolder } from '../kit/binary.ts'
@@ -79,7 +79,7 @@ describe.skipIf(disk === undefined)('on a disk of its own', () => {
   const under = disk?.path ?? ''
 
   function fill(name: string): void {
-    for (const size of ['1M', '4k']) {
+    for (const size of ['1M', '4k', '1k']) {
       const to = [`of=${join(under, name)}`, 'oflag=append', 'conv=notrunc']
       Bun.spawnSync(['dd', 'if=/dev/zero', `bs=${size}`, ...to], { stderr: 'ignore' })
     }
@@ -152,11 +152,15 @@ describe.skipIf(disk === undefined)('on a disk of its own', () => {
   test('that fills up under its journal: the agent ends and says why, and does what is assigned once there is room', async () => {
     const { device, bench } = await startDownload('3')
     fill('ballast')
-    // What has been written before is no room to write to.
-    const journal = new Database(join(device.state, 'agent.sqlite'))
-    journal.run('PRAGMA wal_checkpoint(TRUNCATE)')
-    journal.close()
-    fill('more-ballast')
+    // What has been written before is no room to write to; an agent that is just reading keeps it from being given back.
+    const journal = join(device.state, 'agent.sqlite')
+    await eventually('its journal has no room left', async () => {
+      const database = new Database(journal)
+      database.run('PRAGMA wal_checkpoint(TRUNCATE)')
+      database.close()
+      fill('more-ballast')
+      return (await stat(`${journal}-wal`)).size === 0
+    })
     await matrix.assign(device.name, '2')
     await eventually('the agent has ended for it', async () =>
       /"reason":"[^"]*disk is full[^"]*","event":"ota.agent_broken"/.test(await bench.log()),
