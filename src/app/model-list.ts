@@ -1,4 +1,5 @@
 import { EdgeError } from '../kit/errors.ts'
+import { publisherView } from '../publisher/catch-up.ts'
 import { readKeyFile, readSecretFile } from '../publisher/key-folder.ts'
 import { changeFamily, familyPort } from '../publisher/publish.ts'
 import { VersionContent } from '../publisher/version-content.ts'
@@ -78,11 +79,13 @@ export async function runModelRemove(
   options: SignOptions,
   print: Print,
 ): Promise<void> {
-  await signFamily(name.model, options, (targets) => {
+  await signFamily(name.model, { ...options, print }, (targets) => {
     if (Object.hasOwn(targets.targets, manifestTarget(name.model, name.version)))
       return unlistVersion(targets, name)
     throw unknown(name)
   })
+  const { manifests } = await openRegistry(options)
+  await manifests.forget(name.model, name.version)
   print(`removed ${name.model} ${name.version}`)
 }
 
@@ -92,13 +95,13 @@ export async function runModelFloor(
   options: SignOptions,
   print: Print,
 ): Promise<void> {
-  await signFamily(floor.model, options, (targets) => raiseFloor(targets, floor))
+  await signFamily(floor.model, { ...options, print }, (targets) => raiseFloor(targets, floor))
   print(`releases of ${floor.model} under ${floor.release} are not taken any more`)
 }
 
 async function signFamily(
   model: string,
-  options: SignOptions,
+  options: SignOptions & { print: Print },
   change: (targets: TargetsFields) => TargetsFields,
 ): Promise<void> {
   const family = splitModel(model)?.family
@@ -106,5 +109,6 @@ async function signFamily(
     throw new EdgeError('input_invalid', `Cannot change "${model}": expected a name like "vision/yolo"`)
   const key = await readKeyFile(options.key, await readSecretFile(options.passphraseFile))
   const { registry, trust } = await openRegistry(options)
+  await publisherView(family, { registry, trust, key, print: options.print })
   await changeFamily(family, change, { port: familyPort(registry, trust), key })
 }

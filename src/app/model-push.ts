@@ -57,11 +57,12 @@ export async function runModelPush(
     tolerance: { atolE6: Math.round(options.atol * 1e6), rtolE6: Math.round(options.rtol * 1e6) },
   }
   const key = await readKeyFile(options.key, await readSecretFile(options.passphraseFile))
-  const { registry, trust } = await openRegistry(options)
+  const { registry, trust, manifests } = await openRegistry(options)
   if (options.makeGolden !== undefined) await makeGolden(folder, options.makeGolden, { options, print })
   await pushVersion(order, {
     registry,
     trust,
+    manifests,
     key,
     probe: (version) => staged(version, options, (path) => probe(path, version, options)),
     settingsProviders,

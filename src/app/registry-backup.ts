@@ -1,4 +1,4 @@
-import { readdir, rm, stat } from 'node:fs/promises'
+import { link, readdir, rename, rm, stat } from 'node:fs/promises'
 import { basename, dirname, join, resolve } from 'node:path'
 import { readEnvironment } from '../config/environment.ts'
 import { systemClock } from '../kit/clock.ts'
@@ -25,7 +25,7 @@ function folderOf(state: string | undefined): string {
 /** `limpet registry backup`: of a registry that may be running, into one file. */
 export async function runBackup(
   file: string,
-  options: { readonly state: string | undefined; readonly packs: boolean },
+  options: { readonly state: string | undefined; readonly packs: boolean; readonly telemetry: boolean },
   print: Print,
 ): Promise<void> {
   const folder = folderOf(options.state)
@@ -42,9 +42,11 @@ export async function runBackup(
     open,
     now: systemClock.now(),
     withPacks: options.packs,
+    withTelemetry: options.telemetry,
   })
   print(`Backed up the database and ${files} files of ${folder}, ${bytes} bytes, to ${file}`)
   print('The keys that the registry signs with are in it: keep it as safe as the registry.')
+  if (!options.telemetry) print('Not in it: what devices have measured; --telemetry takes that along')
   if (!options.packs)
     print(
       `Not in it: packs (${join(folder, 'packs')}); files there never change, so copy what is new, or give --packs`,
@@ -78,7 +80,7 @@ export async function runRestore(
   print(
     `Restored ${folder}: the database and ${restored.files} files, as of ${new Date(restored.made).toISOString()}`,
   )
-  if (aside !== undefined) print(`What was there is in ${aside}, but for the packs, which were taken over`)
+  if (aside !== undefined) print(`What was there is in ${aside}; its packs and objects were taken over`)
   for (const id of restored.paused)
     print(`Rollout ${id} was under way then, and is paused: look before it goes on`)
   await tellMissing(folder, open, print)
@@ -89,19 +91,25 @@ async function requireFile(file: string): Promise<void> {
   throw new EdgeError('input_invalid', `Cannot restore "${file}": there is no such file`)
 }
 
-/** Packs go over to the new folder, unless the backup had some: they are named by what is in them. */
+/** Packs and objects go over to the new folder as well: they are named by what is in them, and never change. */
 async function putAside(folder: string, draft: string): Promise<string> {
-  const packs = await stat(join(folder, 'packs')).catch(() => undefined)
-  const restored = await readdir(join(draft, 'packs')).catch(() => [])
-  if (packs !== undefined && restored.length === 0) {
-    await rm(join(draft, 'packs'), { recursive: true, force: true })
-    await moveFolderDurably(join(folder, 'packs'), join(draft, 'packs'))
-  }
+  for (const name of ['packs', 'objects']) await takeOver(join(folder, name), join(draft, name))
   const time = new Date(systemClock.now()).toISOString().replaceAll(/[:.]/g, '-')
   const aside = `${folder}.before-${time}`
   await makeFolderDurably(dirname(aside))
   await moveFolderDurably(folder, aside)
   return aside
+}
+
+async function takeOver(from: string, to: string): Promise<void> {
+  await makeFolderDurably(to)
+  const there = new Set(await readdir(to))
+  for (const name of await readdir(from).catch(() => [])) {
+    if (there.has(name) || !/^[0-9a-f]{64}$/.test(name)) continue
+    const [source, target] = [join(from, name), join(to, name)]
+    // In both places at once; where the file system does not have that, only in the new one.
+    await link(source, target).catch(() => rename(source, target))
+  }
 }
 
 async function tellMissing(folder: string, open: Open, print: Print): Promise<void> {

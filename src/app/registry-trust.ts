@@ -7,6 +7,7 @@ import { openDatabase } from '../kit/database.ts'
 import { makeFolderDurably } from '../kit/durable-file.ts'
 import { unpackEmbedded } from '../kit/embedded-file.ts'
 import { EdgeError, messageOf } from '../kit/errors.ts'
+import { KeptManifests } from '../publisher/kept-manifests.ts'
 import { readSecretFile } from '../publisher/key-folder.ts'
 import { RegistryClient } from '../publisher/registry-client.ts'
 import { TrustClient } from '../trust/client.ts'
@@ -27,9 +28,11 @@ export interface RegistryOptions {
 const ENROLLED = 'enrolled-root.json'
 
 /** A registry and what this machine trusts of it: roots and versions are remembered from one command to the next. */
-export async function openRegistry(
-  options: RegistryOptions,
-): Promise<{ readonly registry: RegistryClient; readonly trust: TrustClient }> {
+export async function openRegistry(options: RegistryOptions): Promise<{
+  readonly registry: RegistryClient
+  readonly trust: TrustClient
+  readonly manifests: KeptManifests
+}> {
   const registry = new RegistryClient({
     url: options.registry,
     apiKey: await readSecretFile(options.apiKeyFile),
@@ -50,7 +53,7 @@ export async function openRegistry(
     enrolledRoot: await chooseRoot(files, options),
     makeNonce: () => randomBytes(16).toString('hex'),
   })
-  return { registry, trust }
+  return { registry, trust, manifests: new KeptManifests(join(folder, 'manifests')) }
 }
 
 /** Whoever gives a root by hand knows where it came from; a registry's own word on that would be worth nothing. */

@@ -33,16 +33,18 @@ function addBackup(registry: Command): void {
     .argument('<file>')
     .addOption(state())
     .option('--packs', 'with the packs, all bytes of all models')
+    .option('--telemetry', 'with what devices have measured')
     .action(async (file, options) => {
       const { runBackup } = await import('../app/registry-backup.ts')
-      await runBackup(file, { state: options.state, packs: options.packs === true }, print)
+      const { state: folder, packs, telemetry } = options
+      await runBackup(file, { state: folder, packs: packs === true, telemetry: telemetry === true }, print)
     })
   registry
     .command('restore')
     .description('make a registry out of a backup')
     .argument('<file>')
     .addOption(state())
-    .option('--replace', 'put aside what is there; its packs are taken over')
+    .option('--replace', 'put aside what is there; its packs and objects are taken over')
     .action(async (file, options) => {
       const { runRestore } = await import('../app/registry-backup.ts')
       await runRestore(file, { state: options.state, replace: options.replace === true }, print)

@@ -3,9 +3,11 @@ import { join } from 'node:path'
 import { EdgeError } from '../kit/errors.ts'
 import type { TrustClient } from '../trust/client.ts'
 import type { SigningKey } from '../trust/key.ts'
-import { type Manifest, readManifest, type Variant } from '../trust/manifest.ts'
+import { type Manifest, parseManifest, readManifest, type Variant } from '../trust/manifest.ts'
 import { splitModel } from '../trust/names.ts'
-import { familyPort, listManifest, requirePublisher, requireSameFiles } from './publish.ts'
+import { publisherView } from './catch-up.ts'
+import type { KeptManifests } from './kept-manifests.ts'
+import { familyPort, listManifest, relistManifest, requirePublisher, requireSameFiles } from './publish.ts'
 import type { RegistryClient } from './registry-client.ts'
 import { uploadFiles } from './upload.ts'
 import { type CutFile, cutFiles } from './variant-files.ts'
@@ -48,6 +50,7 @@ export interface PushPorts {
   /** Loads it and asks its golden samples; throws where it is not fit to be published. */
   readonly probe: (folder: VersionFolder, tolerance: PushOrder['tolerance']) => Promise<Probed>
   readonly settingsProviders: (folder: VersionFolder) => Promise<readonly string[]>
+  readonly manifests: Pick<KeptManifests, 'read' | 'keep' | 'highestRelease'>
   readonly print: (line: string) => void
 }
 
@@ -68,7 +71,7 @@ export async function pushVersion(order: PushOrder, ports: PushPorts): Promise<{
   if (splitModel(model) === undefined) {
     throw new EdgeError('input_invalid', `Cannot publish "${model}": expected a name like "vision/yolo"`)
   }
-  const view = await ports.trust.refresh(ports.registry)
+  const view = await publisherView(order.family, ports)
   requirePublisher(view, { family: order.family, key: ports.key })
   const prepared = await prepareAll(order, folders, ports)
   const variants = await Promise.all(prepared.map((each) => describeVariant(each, ports)))
@@ -79,7 +82,15 @@ export async function pushVersion(order: PushOrder, ports: PushPorts): Promise<{
     ports.print(`${model} ${version} is published as release ${listed.release}; nothing to do`)
     return listed
   }
+  const kept = await ports.manifests.read(model, version)
+  if (kept !== undefined) requireSamePublication(parseManifest(kept), { variants, release: order.release })
   await upload(prepared, ports)
+  const port = familyPort(ports.registry, ports.trust)
+  if (kept !== undefined) {
+    const again = await relistManifest(kept, port, ports.key)
+    ports.print(`published ${model} ${version} again as release ${again.release}, manifest ${again.sha256}`)
+    return again
+  }
   const signature = prepared.find(({ probed }) => probed !== undefined)?.probed?.signature
   if (signature === undefined)
     throw new EdgeError(
@@ -96,9 +107,25 @@ export async function pushVersion(order: PushOrder, ports: PushPorts): Promise<{
     signature,
     ...golden,
   } as const
-  const published = await listManifest(manifest, familyPort(ports.registry, ports.trust), ports.key)
+  const { listed: published, bytes } = await listManifest(manifest, port, {
+    key: ports.key,
+    releaseHere: await ports.manifests.highestRelease(model),
+  })
+  await ports.manifests.keep(published, bytes)
   ports.print(`published ${model} ${version} as release ${published.release}, manifest ${published.sha256}`)
   return published
+}
+
+function requireSamePublication(
+  kept: Manifest,
+  { variants, release }: { variants: readonly Variant[]; release: number | undefined },
+): void {
+  requireSameFiles(kept, variants)
+  if (release === undefined || release === kept.release) return
+  throw new EdgeError(
+    'input_invalid',
+    `Cannot publish ${kept.model} ${kept.version} as release ${release}: it was published as release ${kept.release}`,
+  )
 }
 
 /** All of one version; golden samples of the first serve the others that have none. */

@@ -24,6 +24,8 @@ const ASSIGNMENT_BYTES_MAX = 512 * 1024
 
 const Sha256 = z.string().regex(/^[0-9a-f]{64}$/)
 const Missing = z.object({ missing: z.array(Sha256) })
+const MissingTargets = z.object({ missing: z.array(z.string()) })
+const Seen = z.object({ version: z.int().min(0) })
 const Place = z.object({
   pack: Sha256,
   offset: z.int().min(0),
@@ -68,6 +70,18 @@ export class RegistryClient {
 
   async postMetadata(role: string, bytes: Uint8Array): Promise<void> {
     await this.#ask('POST', `v1/metadata/${encodeURIComponent(role)}`, { body: bytes })
+  }
+
+  /** What of a family's metadata the registry cannot list, by its path: it lacks the bytes. */
+  async missingTargets(role: string, bytes: Uint8Array): Promise<readonly string[]> {
+    const path = `v1/metadata/${encodeURIComponent(role)}/missing`
+    return parse(MissingTargets, await this.#persist(() => this.#ask('POST', path, { body: bytes }))).missing
+  }
+
+  /** The highest version of a family's metadata that a device has seen; 0 where none has. */
+  async versionSeen(role: string): Promise<number> {
+    const path = `v1/metadata/${encodeURIComponent(role)}/seen`
+    return parse(Seen, await this.#persist(() => this.#ask('GET', path, {}))).version
   }
 
   async putObject(bytes: Uint8Array): Promise<void> {

@@ -14,6 +14,7 @@ const NO_CHANGE: ReadonlySet<string> = new Set([
   '/v1/objects/:sha256',
   '/v1/packs',
   '/v1/chunks/missing',
+  '/v1/metadata/:role/missing',
   '/v1/rollouts/plan',
 ])
 const PATH_LENGTH_MAX = 512

@@ -9,7 +9,8 @@ import { migrate } from './schema.ts'
 
 /**
  * A registry in one file: a copy of its database, with its other files in a table of it. Keys are among them: the file is
- * worth as much as the registry. Packs are large and never change, so they come along only when asked for.
+ * worth as much as the registry. Packs are large and never change, and what devices have measured is large and nothing
+ * that a registry needs: both come along only when asked for.
  */
 const TABLES = `
   CREATE TABLE backup_about (format INTEGER NOT NULL, made INTEGER NOT NULL, has_packs INTEGER NOT NULL) STRICT;
@@ -18,6 +19,7 @@ const TABLES = `
 const FORMAT = 1
 const FILES_MAX = 1_000_000
 const DATABASE = 'registry.sqlite'
+const TIMESTAMP = 'tuf/timestamp.json'
 const LEFT_OUT = /^(registry\.(sqlite|lock)(-wal|-shm|-journal)?$|uploads(\/|$))|(^|\/)\.[^/]*$/
 
 export type Open = (path: string) => Database
@@ -27,25 +29,34 @@ export interface BackedUp {
   readonly bytes: number
 }
 
-/** Of a registry that may be running. The file is there when all of it is, or not at all. */
-export async function backUp(
-  folder: string,
-  file: string,
-  { open, now, withPacks }: { open: Open; now: number; withPacks: boolean },
-): Promise<BackedUp> {
+export interface BackUpOptions {
+  readonly open: Open
+  readonly now: number
+  readonly withPacks: boolean
+  readonly withTelemetry: boolean
+}
+
+/**
+ * Of a registry that may be running. The file is there when all of it is, or not at all. What the metadata names is in the
+ * database and among the objects before the metadata names it: so the timestamp comes first, then the database, then
+ * the files that it leads to, which never change.
+ */
+export async function backUp(folder: string, file: string, options: BackUpOptions): Promise<BackedUp> {
+  const { open, now, withPacks } = options
   const draft = `${file}.part`
   await rm(draft, { force: true })
-  const source = open(join(folder, DATABASE))
-  try {
-    source.prepare('VACUUM INTO ?').run(draft)
-  } finally {
-    source.close()
-  }
+  const timestamp = await readEntry(folder, TIMESTAMP)
+  copyDatabase(folder, draft, options)
   const copy = open(draft)
   try {
     copy.exec(TABLES)
     copy.prepare('INSERT INTO backup_about VALUES (?, ?, ?)').run(FORMAT, now, withPacks ? 1 : 0)
-    for (const path of await listFiles(folder, withPacks)) await putFile(copy, { folder, path })
+    if (timestamp !== undefined) putFile(copy, timestamp)
+    for (const path of await listFiles(folder, withPacks)) {
+      const entry = await readEntry(folder, path)
+      // What was taken away meanwhile is old metadata that nobody needs.
+      if (entry !== undefined) putFile(copy, entry)
+    }
     // One file, without a log beside it.
     copy.pragma('journal_mode = DELETE')
   } finally {
@@ -61,34 +72,62 @@ export async function backUp(
   return { files, bytes: size }
 }
 
-/** The timestamp comes first: what it leads to is not older than it, whatever is published meanwhile. */
+function copyDatabase(folder: string, draft: string, { open, withTelemetry }: BackUpOptions): void {
+  const source = open(join(folder, DATABASE))
+  try {
+    source.prepare('VACUUM INTO ?').run(draft)
+  } finally {
+    source.close()
+  }
+  if (withTelemetry) return
+  const copy = open(draft)
+  try {
+    // What has been counted stays counted: a device may send again what the registry has had.
+    copy.exec('DELETE FROM telemetry; VACUUM')
+  } finally {
+    copy.close()
+  }
+}
+
+/** All but the timestamp, which is there already. */
 async function listFiles(folder: string, withPacks: boolean): Promise<string[]> {
   const entries = await readdir(folder, { recursive: true, withFileTypes: true })
   const paths = entries
     .filter((entry) => entry.isFile())
     .map((entry) => relative(folder, join(entry.parentPath, entry.name)))
-  const first = 'tuf/timestamp.json'
-  const kept = paths.filter((path) => !LEFT_OUT.test(path) && (withPacks || !path.startsWith('packs/')))
+  const kept = paths.filter(
+    (path) => path !== TIMESTAMP && !LEFT_OUT.test(path) && (withPacks || !path.startsWith('packs/')),
+  )
   if (kept.length > FILES_MAX)
     throw new EdgeError(
       'storage_failed',
       `Cannot back up "${folder}": ${kept.length} files, at most ${FILES_MAX}`,
     )
-  return [...kept.filter((path) => path === first), ...kept.filter((path) => path !== first).sort()]
+  return kept.sort()
 }
 
-/** What was taken away meanwhile is old metadata that nobody needs. */
-async function putFile(copy: Database, { folder, path }: { folder: string; path: string }): Promise<void> {
+interface Entry {
+  readonly path: string
+  readonly mode: number
+  readonly bytes: Uint8Array
+}
+
+/** Undefined where it has gone. */
+async function readEntry(folder: string, path: string): Promise<Entry | undefined> {
   const at = join(folder, path)
-  const bytes = await readFile(at).catch((error: NodeJS.ErrnoException) => {
-    if (error.code === 'ENOENT') return undefined
+  try {
+    const bytes = await readFile(at)
+    return { path, mode: (await stat(at)).mode & 0o777, bytes }
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined
     throw error
-  })
-  if (bytes === undefined) return
-  const { mode } = await stat(at)
+  }
+}
+
+function putFile(copy: Database, { path, mode, bytes }: Entry): void {
   const sha256 = createHash('sha256').update(bytes).digest('hex')
   transact(copy, () =>
-    copy.prepare('INSERT INTO backup_file VALUES (?, ?, ?, ?)').run(path, mode & 0o777, sha256, bytes),
+    copy.prepare('INSERT INTO backup_file VALUES (?, ?, ?, ?)').run(path, mode, sha256, bytes),
   )
 }
 

@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import type { Database } from '../kit/database.ts'
+import { FamiliesSeen } from './families-seen.ts'
 
 /**
  * What rollouts and selectors ask of ten thousand devices every second stands in columns; a report is read once, when it
@@ -28,7 +29,13 @@ const Report = z.object({
   rev: z.int().min(0).catch(0),
   hardware_class: z.string().min(1).max(64).optional().catch(undefined),
   hardware: z.object({ names: z.array(z.string().max(64)) }).catch({ names: [] }),
-  metadata_seen: z.object({ timestamp: Counter, snapshot: Counter }).catch({ timestamp: 0, snapshot: 0 }),
+  metadata_seen: z
+    .object({
+      timestamp: Counter,
+      snapshot: Counter,
+      families: z.record(z.string().max(64), Counter).catch({}),
+    })
+    .catch({ timestamp: 0, snapshot: 0, families: {} }),
   models: z.array(Model).max(1_000).catch([]),
 })
 type Report = z.infer<typeof Report>
@@ -41,6 +48,7 @@ export function keepFacts(database: Database, device: string, body: unknown): vo
   if (!parsed.success) return
   const report = parsed.data
   const isChanged = keepModels(database, device, report.models)
+  new FamiliesSeen({ database }).keep(device, report.metadata_seen.families)
   database
     .prepare(
       `UPDATE device SET rev = @rev, timestamp_version = @timestamp, snapshot_version = @snapshot,

@@ -1,5 +1,6 @@
 import type { Context } from 'hono'
 import { EdgeError } from '../kit/errors.ts'
+import type { FamiliesSeen } from './families-seen.ts'
 import type { LiveFeed } from './live.ts'
 import type { Published, PublishedVersion } from './published.ts'
 import { readBytes } from './request-body.ts'
@@ -13,23 +14,29 @@ export interface MetadataParts {
   /** Told after each change, so that devices hear of it. */
   readonly onMetadata: () => void
   readonly live: LiveFeed
+  readonly familiesSeen: FamiliesSeen
 }
 
 /** TUF: anybody may read what is signed; publishers bring what they have signed. */
 export function metadataRoutes(parts: MetadataParts): Route[] {
-  const { published } = parts
+  const { published, familiesSeen } = parts
   return [
     ['anyone', 'GET', '/tuf/:file', (c) => answerFile(c, parts)],
+    ['publisher', 'POST', '/v1/metadata/:role', (c) => takeMetadata(c, parts)],
     [
       'publisher',
       'POST',
-      '/v1/metadata/:role',
+      '/v1/metadata/:role/missing',
+      async (c) =>
+        c.json({ missing: await published.missing(await readBytes(c.req.raw, METADATA_BYTES_MAX)) }),
+    ],
+    [
+      'publisher',
+      'GET',
+      '/v1/metadata/:role/seen',
       async (c) => {
-        const role = c.req.param('role') ?? ''
-        await published.accept(role, await readBytes(c.req.raw, METADATA_BYTES_MAX))
-        parts.onMetadata()
-        parts.live.publish({ kind: 'model', id: role })
-        return c.json({ role }, 201)
+        const family = c.req.param('role') ?? ''
+        return c.json({ version: familiesSeen.highest(family, await published.familyVersion(family)) })
       },
     ],
     ['viewer', 'GET', '/v1/models', async (c) => c.json({ models: groupByModel(await published.list()) })],
@@ -49,6 +56,17 @@ export function metadataRoutes(parts: MetadataParts): Route[] {
       },
     ],
   ]
+}
+
+/** A timestamp is one of this registry's own, from before it was restored: it goes on above that. */
+async function takeMetadata(c: Context, { published, onMetadata, live }: MetadataParts): Promise<Response> {
+  const role = c.req.param('role') ?? ''
+  const bytes = await readBytes(c.req.raw, METADATA_BYTES_MAX)
+  if (role === 'timestamp') await published.resignAboveOwn(bytes)
+  else await published.accept(role, bytes)
+  onMetadata()
+  live.publish({ kind: 'model', id: role })
+  return c.json({ role }, 201)
 }
 
 async function answerFile(c: Context, { readMetadata }: MetadataParts): Promise<Response> {

@@ -2,7 +2,8 @@ import { createHash } from 'node:crypto'
 import { open } from 'node:fs/promises'
 import type { Clock } from '../kit/clock.ts'
 import { type Database, transact } from '../kit/database.ts'
-import { EdgeError } from '../kit/errors.ts'
+import { EdgeError, messageOf } from '../kit/errors.ts'
+import { logger } from '../kit/log.ts'
 import { PACK_BYTES_MAX } from '../store/chunks/limits.ts'
 import { type PackEntry, readPackTable } from '../store/chunks/pack.ts'
 import { decodeChunk, type Encoding } from '../store/chunks/stored-chunk.ts'
@@ -16,6 +17,8 @@ export interface Place {
   readonly stored_bytes: number
   readonly encoding: Encoding
 }
+
+const LOG = logger('registry')
 
 /** Packs on disk, and in the database where each chunk lies in them. */
 export class Packs {
@@ -31,7 +34,26 @@ export class Packs {
 
   static async open(folder: string, parts: { database: Database; clock: Clock }): Promise<Packs> {
     const blobs = await Blobs.open(folder, { what: 'pack', bytesMax: PACK_BYTES_MAX })
-    return new Packs({ ...parts, blobs })
+    const packs = new Packs({ ...parts, blobs })
+    await packs.#enterUnknown()
+    return packs
+  }
+
+  /** Packs that lie here and that the database does not know, because it is older than they are: looked at like new ones. */
+  async #enterUnknown(): Promise<void> {
+    const isKnown = this.#database.prepare('SELECT 1 FROM pack WHERE sha256 = ?')
+    for (const sha256 of await this.blobs.list()) {
+      if (isKnown.get(sha256) !== undefined) continue
+      const path = this.blobs.path(sha256)
+      try {
+        const table = await readPackTable(path)
+        await verify(path, table)
+        this.#enter(await this.blobs.find(sha256), table)
+        LOG.info('registry.pack_found', { pack: sha256, chunks: table.length })
+      } catch (error) {
+        LOG.warn('registry.pack_damaged', { pack: sha256, reason: messageOf(error) })
+      }
+    }
   }
 
   /**

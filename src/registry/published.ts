@@ -58,11 +58,39 @@ export class Published {
     return (await this.#current()).publishersOf(family)
   }
 
+  /** 0 where the family has published nothing. */
+  async familyVersion(family: string): Promise<number> {
+    return (await (await this.#current()).familyFields(family)).version
+  }
+
   /** Above what devices have seen; true where that was above what is here. */
   async resignAbove(seen: { timestamp: number; snapshot: number }): Promise<boolean> {
     const isNew = await this.#repository.resignAbove(seen)
     if (isNew) this.#view = undefined
     return isNew
+  }
+
+  /** Above a timestamp of its own that it has forgotten; true where that was above what is here. */
+  async resignAboveOwn(timestamp: Uint8Array): Promise<boolean> {
+    const isNew = await this.#repository.resignAboveOwn(timestamp)
+    if (isNew) this.#view = undefined
+    return isNew
+  }
+
+  /** What of that metadata could not be listed here, by its path: something of it was never brought, or is lost. */
+  async missing(metadata: Uint8Array): Promise<string[]> {
+    const missing: string[] = []
+    for (const [path, sha256] of targetsIn(metadata)) {
+      const isHere = await this.#requireTarget(path, sha256).then(
+        () => true,
+        (error: unknown) => {
+          if (error instanceof EdgeError && error.code === 'conflict') return false
+          throw error
+        },
+      )
+      if (!isHere) missing.push(path)
+    }
+    return missing
   }
 
   async list(): Promise<PublishedVersion[]> {
@@ -96,12 +124,14 @@ export class Published {
   }
 
   async #requireContent(metadata: Uint8Array): Promise<void> {
-    for (const [path, sha256] of targetsIn(metadata)) {
-      if (this.#complete.has(sha256)) continue
-      if (path.startsWith('models/')) await this.#requireVersion(path, sha256)
-      else await this.#requireObject(sha256, `the target "${path}"`)
-      this.#complete.add(sha256)
-    }
+    for (const [path, sha256] of targetsIn(metadata)) await this.#requireTarget(path, sha256)
+  }
+
+  async #requireTarget(path: string, sha256: string): Promise<void> {
+    if (this.#complete.has(sha256)) return
+    if (path.startsWith('models/')) await this.#requireVersion(path, sha256)
+    else await this.#requireObject(sha256, `the target "${path}"`)
+    this.#complete.add(sha256)
   }
 
   async #requireVersion(path: string, sha256: string): Promise<void> {

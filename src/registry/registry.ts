@@ -16,6 +16,7 @@ import { Devices } from './devices.ts'
 import { Director } from './director.ts'
 import { Endpoints } from './endpoints.ts'
 import { Enrolment } from './enrolment.ts'
+import { FamiliesSeen } from './families-seen.ts'
 import { FleetView } from './fleet-view.ts'
 import { LiveFeed } from './live.ts'
 import { Liveness } from './liveness.ts'
@@ -51,6 +52,7 @@ export interface Registry {
   readonly objects: Objects
   readonly repository: TufRepository
   readonly published: Published
+  readonly familiesSeen: FamiliesSeen
   readonly director: Director
   readonly assignments: Assignments
   readonly commands: Commands
@@ -95,6 +97,7 @@ export async function openRegistry(sources: RegistrySources): Promise<Registry> 
     objects,
     repository,
     published,
+    familiesSeen: new FamiliesSeen(sources),
     director,
     assignments,
     desired,

@@ -119,3 +119,14 @@ export const METADATA_SEEN = `
   CREATE INDEX device_timestamp_version ON device (timestamp_version);
   CREATE INDEX device_snapshot_version ON device (snapshot_version);
 `
+
+/** Versions of families' metadata that devices have seen, by their last report. */
+export const FAMILY_SEEN = `
+  CREATE TABLE family_seen (
+    device TEXT NOT NULL REFERENCES device (id) ON DELETE CASCADE,
+    family TEXT NOT NULL,
+    version INTEGER NOT NULL,
+    PRIMARY KEY (device, family)
+  ) STRICT, WITHOUT ROWID;
+  CREATE INDEX family_seen_version ON family_seen (family, version);
+`

@@ -1,5 +1,11 @@
 import { EdgeError } from '../kit/errors.ts'
-import { METADATA_SEEN, ROLLOUT_FAILURES, ROLLOUT_TABLES, ROLLOUT_UNSIGNED } from './rollout-schema.ts'
+import {
+  FAMILY_SEEN,
+  METADATA_SEEN,
+  ROLLOUT_FAILURES,
+  ROLLOUT_TABLES,
+  ROLLOUT_UNSIGNED,
+} from './rollout-schema.ts'
 import { TELEMETRY_TABLES } from './telemetry-schema.ts'
 
 /** What the registry knows, as SQL. Each entry brings the schema one step on; entries are added, never changed. */
@@ -137,6 +143,7 @@ const STEPS: readonly string[] = [
   `,
   ROLLOUT_UNSIGNED,
   METADATA_SEEN,
+  FAMILY_SEEN,
 ]
 
 /** As far as this module needs one. */

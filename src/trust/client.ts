@@ -2,7 +2,13 @@ import type { Clock } from '../kit/clock.ts'
 import { DIRECTOR_BYTES_MAX, readDirectors } from './director.ts'
 import type { EnvelopeKey } from './dsse.ts'
 import { type HighWater, HighWaterMemory } from './high-water.ts'
-import { type MetadataFiles, MetadataOverlay, roleFile, rootHistoryFile } from './metadata-files.ts'
+import {
+  type MetadataFiles,
+  MetadataMemory,
+  MetadataOverlay,
+  roleFile,
+  rootHistoryFile,
+} from './metadata-files.ts'
 import { DIRECTOR_TARGET } from './names.ts'
 import { TrustRefusal } from './refusal.ts'
 import { verifyTime } from './signed-time.ts'
@@ -54,6 +60,24 @@ export class TrustClient {
   /** From the disk alone, as long as it has not expired. Protects against nothing that was signed since. */
   load(): Promise<TrustView> {
     return this.#inTurn(() => this.#update(undefined))
+  }
+
+  /** What the source has, as one sees it that has seen nothing yet: leaves no trace, and protects against nothing old. */
+  look(source: TrustSource): Promise<TrustView> {
+    return this.#inTurn(async () => {
+      const time = this.now()
+      const files = new MetadataMemory()
+      const highWater = new HighWaterMemory()
+      const root = await this.#readRoot()
+      const workflow = new TufWorkflow(root, { source, files, highWater, nowMs: time.ms })
+      await workflow.refresh()
+      return new TrustView(workflow, { directorKeys: [], time })
+    })
+  }
+
+  /** A role's metadata as it was verified last, expired or not; undefined where it never was. */
+  kept(role: string): Promise<Uint8Array | undefined> {
+    return this.#parts.files.read(roleFile(role))
   }
 
   now(): TrustedTime {

@@ -12,7 +12,7 @@ import { requireTrust } from './refusal.ts'
 import { type RepositoryState, readSigners, readState } from './repository-state.ts'
 import { instant, type MetaFields, signSnapshot, signTimestamp } from './sign-metadata.ts'
 import { TrustView } from './view.ts'
-import { TufWorkflow } from './workflow.ts'
+import { readSignedTimestamp, TufWorkflow } from './workflow.ts'
 
 export interface RepositoryParts {
   /** The files as they are served: `3.root.json`, `timestamp.json`, and `root.json`, the newest root. */
@@ -43,6 +43,7 @@ const VERSIONS_KEPT = 32
 /** The registry's TUF metadata: takes what publishers and the holders of offline keys have signed, and signs the rest. */
 export class TufRepository {
   readonly #parts: RepositoryParts
+  #leapt = 0
   /** One at a time: each change builds on the snapshot before it. */
   #turn: Promise<unknown> = Promise.resolve()
 
@@ -57,12 +58,13 @@ export class TufRepository {
 
   /**
    * Takes newly signed metadata of "root", "targets" or a family, if a device would take it, and signs a snapshot and a
-   * timestamp that list it. Its version has to be the next one: of two publishers at once, one is told to look again.
+   * timestamp that list it. Its version has to be a new one: of two publishers at once, one is told to look again. A
+   * family may leave some out, where this registry has forgotten what was signed since its backup.
    */
   accept(role: string, bytes: Uint8Array): Promise<void> {
     return this.#inTurn(async () => {
       const state = await readState(this.#parts.files)
-      const version = requireNextVersion(state, { role, bytes })
+      const version = requireNewVersion(state, { role, bytes })
       await this.#commit(state, { role, version, bytes })
     })
   }
@@ -83,27 +85,28 @@ export class TufRepository {
 
   /**
    * Signs a timestamp and a snapshot above versions that devices have seen: a registry that was restored from an old copy
-   * does not know what it has signed since. True where it did. Somebody may lie about what was seen, so what is far
-   * above what is here is not followed.
+   * does not know what it has signed since. True where it did. Somebody may lie about what was seen, and again and again:
+   * all leaps together are no more than are signed between two backups.
    */
   resignAbove(seen: { readonly timestamp: number; readonly snapshot: number }): Promise<boolean> {
     return this.#inTurn(async () => {
       const state = await readState(this.#parts.files)
-      const isBehind = seen.timestamp > state.timestamp.version || seen.snapshot > state.snapshot.version
-      const isFar =
-        seen.timestamp > state.timestamp.version + LEAP_MAX ||
-        seen.snapshot > state.snapshot.version + LEAP_MAX
-      if (!isBehind || isFar) return false
-      const ahead = (version: number, least: number) => Math.max(version, least)
-      await this.#commit(
-        {
-          ...state,
-          timestamp: { ...state.timestamp, version: ahead(state.timestamp.version, seen.timestamp) },
-          snapshot: { ...state.snapshot, version: ahead(state.snapshot.version, seen.snapshot) },
-        },
-        undefined,
+      const leap = Math.max(
+        seen.timestamp - state.timestamp.version,
+        seen.snapshot - state.snapshot.version,
+        0,
       )
+      if (this.#leapt + leap > LEAP_MAX || !(await this.#signAbove(state, seen))) return false
+      this.#leapt += leap
       return true
+    })
+  }
+
+  /** The same for a timestamp that this registry has signed itself and forgotten: nobody can lie about that. */
+  resignAboveOwn(timestamp: Uint8Array): Promise<boolean> {
+    return this.#inTurn(async () => {
+      const state = await readState(this.#parts.files)
+      return await this.#signAbove(state, readSignedTimestamp(state.rootBytes, timestamp))
     })
   }
 
@@ -124,6 +127,18 @@ export class TufRepository {
     const bytes = director && (await readObject(director.sha256))
     const ids = director && bytes ? readDirectors(bytes, director).map(({ id }) => id) : []
     return chooseKey('director', { ids, keys: await readKeys() })
+  }
+
+  /** False where it is there already. */
+  async #signAbove(state: RepositoryState, seen: { timestamp: number; snapshot: number }): Promise<boolean> {
+    const { timestamp, snapshot } = state
+    if (seen.timestamp <= timestamp.version && seen.snapshot <= snapshot.version) return false
+    const above = {
+      timestamp: { ...timestamp, version: Math.max(timestamp.version, seen.timestamp) },
+      snapshot: { ...snapshot, version: Math.max(snapshot.version, seen.snapshot) },
+    }
+    await this.#commit({ ...state, ...above }, undefined)
+    return true
   }
 
   #inTurn<T>(work: () => Promise<T>): Promise<T> {
@@ -223,7 +238,7 @@ export function metaOf({ version, bytes }: Pick<Added, 'version' | 'bytes'>): Me
   }
 }
 
-function requireNextVersion(state: RepositoryState, { role, bytes }: Omit<Added, 'version'>): number {
+function requireNewVersion(state: RepositoryState, { role, bytes }: Omit<Added, 'version'>): number {
   const isTop = role === 'root' || role === 'targets'
   requireTrust(
     isTop || (isFamilyName(role) && state.families.has(role)),
@@ -233,10 +248,12 @@ function requireNextVersion(state: RepositoryState, { role, bytes }: Omit<Added,
   const bytesMax = role === 'root' ? METADATA_BOUNDS.rootBytesMax : METADATA_BOUNDS.targetsBytesMax
   const { version } = glimpse(bytes, { name: role, bytesMax })
   const expected = (role === 'root' ? state.rootVersion : (state.meta[roleFile(role)]?.version ?? 0)) + 1
+  const latest = isTop ? expected : expected + LEAP_MAX
   requireTrust(
-    version === expected,
+    version >= expected && version <= latest,
     version < expected ? 'metadata_rolled_back' : 'metadata_fast_forwarded',
-    () => `Cannot take the ${role} metadata: its version is ${version}, the next one is ${expected}`,
+    () =>
+      `Cannot take the ${role} metadata: its version is ${version}, the next one is ${expected}${isTop ? '' : `, at most ${latest}`}`,
   )
   return version
 }

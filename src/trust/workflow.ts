@@ -319,6 +319,29 @@ export function isUsableRoot(bytes: Uint8Array): boolean {
   }
 }
 
+/** What a timestamp says, where one of the keys that the root names for it has signed it, however long ago. */
+export function readSignedTimestamp(
+  root: Uint8Array,
+  bytes: Uint8Array,
+): { readonly timestamp: number; readonly snapshot: number } {
+  const seen = glimpse(bytes, { name: 'timestamp.json', bytesMax: METADATA_BOUNDS.timestampBytesMax })
+  const store = openStore(root)
+  Object.assign(store, { referenceTime: new Date(0) })
+  const keyIds = store.root.signed.roles['timestamp']?.keyIDs ?? []
+  try {
+    const { signed } = store.updateTimestamp(Buffer.from(bytes))
+    return { timestamp: signed.version, snapshot: signed.snapshotMeta.version }
+  } catch (error) {
+    throw refusalOf(error, {
+      role: 'timestamp',
+      kind: 'timestamp',
+      glimpse: seen,
+      keyIds,
+      promised: undefined,
+    })
+  }
+}
+
 function openStore(root: Uint8Array): TrustedMetadataStore {
   try {
     glimpse(root, { name: 'root', bytesMax: METADATA_BOUNDS.rootBytesMax })

@@ -72,6 +72,7 @@ export class FakeRegistry {
     ['GET', /^\/v1\/packs\/(.+)$/, ([, name = ''], request) => this.#answerRange(name, request)],
     ['GET', /^\/v1\/indexes\/(.+)\/places$/, ([, name = '']) => this.#answerPlaces(name)],
     ['GET', /^\/v1\/assignments\/(.+)$/, ([, device = '']) => bytesOr404(this.assignments.get(device))],
+    ['GET', /^\/v1\/metadata\/.+\/seen$/, () => Response.json({ version: 0 })],
     [
       'POST',
       /^\/v1\/metadata\/(.+)$/,

@@ -7,6 +7,7 @@ import { Bundle } from '../../src/bundle/bundle.ts'
 import { bundlePieces } from '../../src/bundle/writer.ts'
 import { EdgeError } from '../../src/kit/errors.ts'
 import { bundleEntries } from '../../src/publisher/bundle-entries.ts'
+import { KeptManifests } from '../../src/publisher/kept-manifests.ts'
 import { changeFamily } from '../../src/publisher/publish.ts'
 import { type PushOrder, pushVersion } from '../../src/publisher/push.ts'
 import { RegistryClient } from '../../src/publisher/registry-client.ts'
@@ -79,6 +80,7 @@ function ports(change: object = {}) {
         memoryMb: 12,
       }),
     settingsProviders: () => Promise.resolve(['cpu']),
+    manifests: new KeptManifests(join(home, 'manifests')),
     print: (line: string) => void lines.push(line),
     ...change,
   }
@@ -272,6 +274,7 @@ describe('pushing', () => {
         raced = true
         await client.postMetadata(role, bytes)
       },
+      versionSeen: () => Promise.resolve(0),
     }
     const listed = { model: 'vision/other', version: '1', release: 1, sha256: hash('x'), bytes: 1 }
     await changeFamily('vision', (targets) => listVersion(targets, listed), {

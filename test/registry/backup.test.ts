@@ -14,24 +14,27 @@ const open = (path: string) => openDatabase({ addonPath: EMBEDDED.sqlite.path, p
 let stage: RegistryStage
 let file: string
 
-beforeAll(async () => {
-  stage = await stageRegistry()
-  file = join(stage.fleet, 'backup')
+/** Content first, then the word that names it, as every publisher does. */
+async function publish(release: number, targets: object = {}): Promise<void> {
   const headers = stage.as('publisher')
-  const send = (method: string, path: string, body: Uint8Array) =>
-    stage.app.request(path, { method, headers, body: Uint8Array.from(body) })
+  const send = async (method: string, path: string, body: Uint8Array) =>
+    expect((await stage.app.request(path, { method, headers, body: Uint8Array.from(body) })).status).toBe(201)
   const packed = packVersion({
-    ...{ model: 'vision/yolo', version: '2', release: 2 },
-    files: { '1/model.onnx': new Uint8Array(100).fill(2) },
+    ...{ model: 'vision/yolo', version: String(release), release },
+    files: { '1/model.onnx': new Uint8Array(100).fill(release) },
   })
   for (const pack of packed.packs) await send('POST', '/v1/packs', pack)
   for (const object of packed.objects) await send('PUT', `/v1/objects/${sha256Of(object)}`, object)
   const key = await publisherKey(stage.fleet, 'vision')
-  const signed = signFamily(
-    { version: 2, targets: packed.targets, floors: {}, nowMs: stage.clock.now() },
-    key,
-  )
-  expect((await send('POST', '/v1/metadata/vision', signed)).status).toBe(201)
+  const all = { ...targets, ...packed.targets }
+  const signed = signFamily({ version: release, targets: all, nowMs: stage.clock.now() }, key)
+  await send('POST', '/v1/metadata/vision', signed)
+}
+
+beforeAll(async () => {
+  stage = await stageRegistry()
+  file = join(stage.fleet, 'backup')
+  await publish(2)
   stage.registry.devices.enrol('cam-01', {})
   stage.registry.devices.keepState('cam-01', { sid: 's', seq: 1, online: true, body: {} })
   await stage.app.request('/v1/rollouts', {
@@ -43,7 +46,9 @@ beforeAll(async () => {
 })
 afterAll(() => stage.remove())
 
-const options = (withPacks = false) => ({ open, now: stage.clock.now(), withPacks })
+const options = (withPacks = false, withTelemetry = false) => ({
+  ...{ open, now: stage.clock.now(), withPacks, withTelemetry },
+})
 
 async function reopened(
   folder: string,
@@ -95,6 +100,56 @@ test('with packs nothing is missing', async () => {
   const folder = join(stage.fleet, 'restored-whole')
   await restore(whole, folder, { open, now: stage.clock.now() })
   expect(await missingPacks(folder, open)).toEqual([])
+})
+
+test('made while a publisher publishes, everything that it lists is in it', async () => {
+  const busy = join(stage.fleet, 'busy')
+  await Promise.all([backUp(stage.folder, busy, options(true)), publish(3)])
+  const folder = join(stage.fleet, 'restored-busy')
+  await restore(busy, folder, { open, now: stage.clock.now() })
+  const { database, registry } = await reopened(folder)
+  for (const { version } of await registry.published.list()) {
+    const { manifest } = await registry.published.resolve({ model: 'vision/yolo', version })
+    expect(await registry.objects.read(manifest)).toBeDefined()
+  }
+  const newest = `${await registry.published.familyVersion('vision')}.vision.json`
+  const metadata = (await registry.repository.read(newest)) ?? new Uint8Array()
+  expect(await registry.published.missing(metadata)).toEqual([])
+  database.close()
+})
+
+test('what devices have measured comes along when asked for; what was counted of it always', async () => {
+  stage.database.exec(`
+    INSERT INTO telemetry (device, tier, from_ms, to_ms, is_settled, weight, bytes, body) VALUES ('cam-01', 0, 1, 2, 0, 1, 1, x'00');
+    INSERT INTO telemetry_mark VALUES ('cam-01', 's', 7)`)
+  const kept: unknown[] = []
+  for (const withTelemetry of [false, true]) {
+    const path = join(stage.fleet, `telemetry-${withTelemetry}`)
+    await backUp(stage.folder, path, options(false, withTelemetry))
+    const database = open(path)
+    const counts =
+      'SELECT (SELECT count(*) FROM telemetry) AS rows, (SELECT max(seq) FROM telemetry_mark) AS seq'
+    kept.push(database.prepare(counts).get())
+    database.close()
+  }
+  expect(kept).toEqual([
+    { rows: 0, seq: 7 },
+    { rows: 1, seq: 7 },
+  ])
+})
+
+test('packs that lie there and that the database does not know are looked at, and known', async () => {
+  const folder = join(stage.fleet, 'restored-found')
+  await restore(file, folder, { open, now: stage.clock.now() })
+  await cp(join(stage.folder, 'packs'), join(folder, 'packs'), { recursive: true })
+  const damaged = sha256Of(new Uint8Array(9))
+  await Bun.write(join(folder, 'packs', damaged), 'no pack')
+  const count = (of: Database) =>
+    of.prepare<[], { packs: number }>('SELECT count(*) AS packs FROM pack').get()?.packs ?? 0
+  const { database } = await reopened(folder)
+  expect(count(database)).toBe(count(stage.database))
+  expect(database.prepare('SELECT 1 FROM pack WHERE sha256 = ?').get(damaged)).toBeUndefined()
+  database.close()
 })
 
 test('metadata goes on above what devices have seen; what is too far above is not followed', async () => {

@@ -80,7 +80,7 @@ describe('metadata', () => {
       'publisher_not_delegated',
     ],
     ['of a version that was there', () => next(yolo.targets, 2), 'metadata_rolled_back'],
-    ['of a version too far ahead', () => next(yolo.targets, 9), 'metadata_fast_forwarded'],
+    ['of a version too far ahead', () => next(yolo.targets, 10_004), 'metadata_fast_forwarded'],
   ])('%s is refused by name', async (_, make, reason) => {
     const [status, body] = await post('vision', await make())
     expect([status, body['error'], body['reason']]).toEqual([403, 'untrusted', reason])

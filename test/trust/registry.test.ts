@@ -88,7 +88,7 @@ describe('publishing', () => {
     [
       'of a version too far',
       'vision',
-      (fleet) => fleet.sign('vision', (all) => ({ ...all, version: 7 })),
+      (fleet) => fleet.sign('vision', (all) => ({ ...all, version: 10_002 })),
       'metadata_fast_forwarded',
     ],
     [

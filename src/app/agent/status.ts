@@ -87,7 +87,11 @@ export const Status = z.object({
     })
     .nullable(),
   /** The highest versions of metadata that were ever accepted: older ones are refused. */
-  metadata_seen: z.object({ timestamp: z.int(), snapshot: z.int() }),
+  metadata_seen: z.object({
+    timestamp: z.int(),
+    snapshot: z.int(),
+    families: z.record(z.string(), z.int()),
+  }),
   models: z.array(ModelStatus),
   quarantine: z.array(
     z.object({
@@ -142,10 +146,7 @@ export async function readStatus(parts: {
       view === undefined
         ? null
         : { ...view.versions, expires: iso(view.expiresMs), time_source: view.time.source },
-    metadata_seen: {
-      timestamp: parts.highWater.versionOf('timestamp') ?? 0,
-      snapshot: parts.highWater.versionOf('snapshot') ?? 0,
-    },
+    metadata_seen: readSeen(parts.highWater),
     models: await readModels(parts),
     quarantine: journal.quarantined().map(({ model, version, manifest, code, reason }) => ({
       model,
@@ -162,6 +163,16 @@ export async function readStatus(parts: {
       .map(({ time, rev, model, version, from, to, code, reason }) => {
         return { time: iso(time), rev, model, version, from, to, code, reason }
       }),
+  }
+}
+
+function readSeen(highWater: HighWater): Status['metadata_seen'] {
+  const of = (role: string) => highWater.versionOf(role) ?? 0
+  const families = highWater.targetsRoles().filter((role) => role !== 'targets')
+  return {
+    timestamp: of('timestamp'),
+    snapshot: of('snapshot'),
+    families: Object.fromEntries(families.map((family) => [family, of(family)])),
   }
 }
 
