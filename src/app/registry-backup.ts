@@ -1,9 +1,9 @@
-import { link, readdir, rename, rm, stat } from 'node:fs/promises'
+import { link, readdir, rm, stat } from 'node:fs/promises'
 import { basename, dirname, join, resolve } from 'node:path'
 import { readEnvironment } from '../config/environment.ts'
 import { systemClock } from '../kit/clock.ts'
 import { openDatabase } from '../kit/database.ts'
-import { makeFolderDurably, moveFolderDurably } from '../kit/durable-file.ts'
+import { makeFolderDurably, moveFileDurably, moveFolderDurably } from '../kit/durable-file.ts'
 import { unpackEmbedded } from '../kit/embedded-file.ts'
 import { EdgeError } from '../kit/errors.ts'
 import { backUp, missingPacks, type Open, openBackup, restore } from '../registry/backup.ts'
@@ -108,7 +108,7 @@ async function takeOver(from: string, to: string): Promise<void> {
     if (there.has(name) || !/^[0-9a-f]{64}$/.test(name)) continue
     const [source, target] = [join(from, name), join(to, name)]
     // In both places at once; where the file system does not have that, only in the new one.
-    await link(source, target).catch(() => rename(source, target))
+    await link(source, target).catch(() => moveFileDurably(source, target))
   }
 }
 
