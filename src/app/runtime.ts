@@ -9,9 +9,10 @@ import type { ProfileChoice } from '../config/profile-choice.ts'
 import { unpackEmbedded } from '../kit/embedded-file.ts'
 import { logger } from '../kit/log.ts'
 import type { ProviderChoice, SessionOptions } from '../runtime/backend.ts'
+import type { GpuSettings } from '../runtime/gpu-settings.ts'
 import { OrtBackend } from '../runtime/ort-backend.ts'
 import type { ProviderLibrary } from '../runtime/provider-library.ts'
-import { isCpu, PROVIDER_LIBRARIES } from '../runtime/providers.ts'
+import { isCpu, PROVIDER_LIBRARIES, providerFullName } from '../runtime/providers.ts'
 import { EMBEDDED } from './embedded.ts'
 import { findProfile } from './profile.ts'
 
@@ -112,7 +113,9 @@ export async function openRuntime(from: { config: Config; state: string }): Prom
   const library = await chooseLibrary({ ...from, profile })
   const wanted = preferredProviders({ ...from, profile })
   const providerLibraries = await chooseProviderLibraries({ ...from, profile })
-  const providers = await presentProviders(wanted, { library: library.path, plugins: providerLibraries })
+  const present = await presentProviders(wanted, { library: library.path, plugins: providerLibraries })
+  const isShared = profile.profile.memory.unified
+  const providers = isShared ? limitMemory(present, memoryBudget(from.config, profile)) : present
   const missing = wanted.map(({ name }) => name).filter((name) => !providers.some((one) => one.name === name))
   tell(profile, { library, missing })
   const threads = threadsOf(from.config, profile.profile)
@@ -153,6 +156,15 @@ export function memoryBudget(config: Config, { profile, facts }: ProfileChoice):
   return wanted ?? Math.floor(profile.memory.share_max * (facts.memoryBytes || totalmem()))
 }
 
+/** Where a GPU shares the memory, what models may take of it bounds each of them there too; 0 is no bound. */
+export function limitMemory(providers: readonly ProviderChoice[], bytesMax: number): ProviderChoice[] {
+  const limit: Record<string, string> = bytesMax === 0 ? {} : { gpu_mem_limit: String(bytesMax) }
+  return providers.map((choice) => {
+    const isCuda = providerFullName(choice.name) === providerFullName('cuda')
+    return isCuda ? { ...choice, options: { ...limit, ...choice.options } } : choice
+  })
+}
+
 function isThere(path: string): Promise<boolean> {
   return access(path).then(
     () => true,
@@ -174,5 +186,24 @@ export function sessionOptions(id: string, settings: ModelSettings): SessionOpti
     memoryPattern: session.memory_pattern,
     freeDimensions: session.free_dimensions,
     configEntries: session.config_entries,
+    batchSizeMax: settings.max_batch_size,
+    gpu: session.gpu && gpuSettings(session.gpu),
+  }
+}
+
+function gpuSettings(gpu: NonNullable<ModelSettings['session']['gpu']>): GpuSettings {
+  return {
+    device: gpu.device,
+    precision: gpu.precision,
+    calibrationTable: gpu.calibration_table,
+    dlaCore: gpu.dla_core,
+    workspaceBytesMax: gpu.workspace_bytes_max,
+    memoryBytesMax: gpu.memory_bytes_max,
+    subgraphNodesMin: gpu.subgraph_nodes_min,
+    builderLevel: gpu.builder_level,
+    layout: gpu.layout,
+    convolutionSearch: gpu.convolution_search,
+    tf32: gpu.tf32,
+    shapes: gpu.shapes,
   }
 }

@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { GpuSettings } from './gpu-settings.ts'
 
 /** An option's value in ONNX Runtime is always text; a config may also say a number or a switch. */
 const OptionValue = z.union([
@@ -19,6 +20,7 @@ export const Providers = z.array(
 export const SessionSettings = z.strictObject({
   /** In order; "cpu" always comes last, named or not. Without it the firmware profile decides. */
   providers: Providers.optional(),
+  gpu: GpuSettings.optional(),
   /** Threads within one run. One, and several runs side by side, gives the most answers a second. */
   intra_op_threads: z.int().min(0).max(256).default(1),
   inter_op_threads: z.int().min(0).max(256).default(1),

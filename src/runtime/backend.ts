@@ -1,4 +1,5 @@
 import type { Datatype } from './datatypes.ts'
+import type { GpuSettings } from './gpu-settings.ts'
 
 /**
  * What the engine knows of a runtime: load a model, run it, let it go. ONNX Runtime is behind it today.
@@ -27,6 +28,10 @@ export interface SessionOptions {
   readonly freeDimensions: Readonly<Record<string, number>>
   /** Entries of onnxruntime_session_options_config_keys.h. */
   readonly configEntries: Readonly<Record<string, string>>
+  /** For those of its providers that run on a GPU. */
+  readonly gpu?: GpuSettings | undefined
+  /** Requests that may share a run, along the first dimension; 0 and undefined: it is none of a batch. */
+  readonly batchSizeMax?: number
 }
 
 export interface ProviderChoice {

@@ -1,7 +1,8 @@
 import { EdgeError, messageOf } from '../kit/errors.ts'
 import { type Logger, logger } from '../kit/log.ts'
-import type { Backend, ModelSource, ProviderChoice, Session, SessionOptions } from './backend.ts'
+import type { Backend, ModelSource, ProviderChoice, Session, SessionOptions, Signature } from './backend.ts'
 import { openWithFallback } from './fallback.ts'
+import { planProviders } from './gpu-plan.ts'
 import { idleProviders } from './idle-providers.ts'
 import { type Address, addressOf, Scope } from './memory.ts'
 import { Ort } from './ort.ts'
@@ -9,6 +10,7 @@ import { OrtSession, type OrtSessionParts } from './ort-session.ts'
 import type { ProviderLibrary } from './provider-library.ts'
 import { isCpu, providerFullName, shownName } from './providers.ts'
 import { createSessionOptions } from './session-options.ts'
+import { readSignature } from './signature.ts'
 import { Threads } from './threads.ts'
 
 /** A third of the weight of a run thread (sched(7)): under full load, loading takes longer and runs hardly notice. */
@@ -46,14 +48,13 @@ export class OrtBackend implements Backend {
   }
 
   async load(source: ModelSource, options: SessionOptions): Promise<Session> {
-    const wanted = options.providers ?? this.providers
     try {
+      const nameOf = (name: string) => shownName(this.ort, name)
+      const look = () => this.#look(source, options)
+      const wanted = await planProviders({ source, options, device: this.providers, nameOf, look })
       const opened = await openWithFallback(wanted, (some) => this.#open(source, options, some))
       const { session: handle, refusals } = opened
-      const named = [
-        ...opened.providers.map(({ name }) => shownName(this.ort, name)),
-        providerFullName('cpu'),
-      ]
+      const named = [...opened.providers.map(({ name }) => nameOf(name)), providerFullName('cpu')]
       const providers = [...new Set(named)]
       for (const refusal of refusals)
         this.#log.warn('runtime.provider_refused', { session: options.id, ...refusal, instead: providers })
@@ -103,6 +104,18 @@ export class OrtBackend implements Backend {
     } catch (error) {
       this.ort.functions.ReleaseSession(parts.handle)
       throw error
+    }
+  }
+
+  /** As the model is, without an engine being built for it. */
+  async #look(source: ModelSource, options: SessionOptions): Promise<Signature | undefined> {
+    const bare = { ...options, graphOptimization: 'none', memoryArena: false } as const
+    const handle = await this.#open(source, bare, []).catch(() => 0)
+    if (handle === 0) return undefined
+    try {
+      return readSignature(this.ort, handle)
+    } finally {
+      await this.#loaderFor(options, []).call('ReleaseSession', [handle])
     }
   }
 

@@ -1,15 +1,26 @@
 /** Which provider has which part of a graph: what ONNX Runtime says of it, and what is made of that. */
-import { afterAll, describe, expect, test } from 'bun:test'
+import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { EMBEDDED } from '../../src/app/embedded.ts'
+import { setLogLevel } from '../../src/kit/log.ts'
 import type { PlacedNodes, SessionOptions } from '../../src/runtime/backend.ts'
 import { describePlacement, idleProviders } from '../../src/runtime/idle-providers.ts'
 import { OrtBackend } from '../../src/runtime/ort-backend.ts'
 import { PLACEMENT_ENTRY } from '../../src/runtime/placement.ts'
+import { buildFakeProvider, WITHOUT_COMPILER } from '../kit/fake-provider/build.ts'
 import * as zoo from '../kit/model-zoo.ts'
 import { SESSION_OPTIONS } from '../kit/session-options.ts'
 
 const backend = new OrtBackend({ libraryPath: EMBEDDED.onnxruntime.path, threads: 1 })
-afterAll(() => backend.stop())
+const folder = await mkdtemp(join(tmpdir(), 'limpet-placement-'))
+beforeAll(() => setLogLevel('silent'))
+afterAll(async () => {
+  setLogLevel('info')
+  await backend.stop()
+  await rm(folder, { recursive: true })
+})
 
 async function place(model: Uint8Array, options: Partial<SessionOptions> = {}) {
   const session = await backend.load({ bytes: model }, { ...SESSION_OPTIONS, ...options })
@@ -35,6 +46,38 @@ describe('a session', () => {
     expect(await place(zoo.simple(), { configEntries })).toBeUndefined()
   })
 })
+
+describe.skipIf(WITHOUT_COMPILER !== '')(
+  `with a provider that knows Add and Mul alone${WITHOUT_COMPILER}`,
+  () => {
+    const FAKE = 'FakeExecutionProvider'
+    test('tells what it has, what it left, and that it has nothing', async () => {
+      const providerLibraries = [{ name: 'fake', path: await buildFakeProvider(folder) }]
+      const libraryPath = EMBEDDED.onnxruntime.path
+      const other = new OrtBackend({ libraryPath, threads: 1, providerLibraries })
+      try {
+        const placed = async (model: Uint8Array) => {
+          const providers = [{ name: 'fake', options: {} }]
+          const session = await other.load({ bytes: model }, { ...SESSION_OPTIONS, providers })
+          await session.close()
+          return { placement: session.placement, idle: idleProviders(session) }
+        }
+        expect(await placed(zoo.simple())).toEqual({
+          placement: [nodes(FAKE, 2, 'Add', 'Sub'), nodes(CPU, 0)],
+          idle: [],
+        })
+        const { placement, idle } = await placed(zoo.mapOutput())
+        expect(placement?.map(({ provider, nodes: count }) => [provider, count])).toEqual([
+          [FAKE, 0],
+          [CPU, 2],
+        ])
+        expect(idle).toEqual([FAKE])
+      } finally {
+        await other.stop()
+      }
+    })
+  },
+)
 
 describe('idle is', () => {
   test.each<[what: string, placement: PlacedNodes[] | undefined, idle: string[]]>([
