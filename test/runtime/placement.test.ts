@@ -48,16 +48,17 @@ describe('a session', () => {
 })
 
 describe.skipIf(WITHOUT_COMPILER !== '')(
-  `with a provider that knows Add and Mul alone${WITHOUT_COMPILER}`,
+  `with a provider that knows Add, Sub and Mul alone${WITHOUT_COMPILER}`,
   () => {
     const FAKE = 'FakeExecutionProvider'
     test('tells what it has, what it left, and that it has nothing', async () => {
-      const providerLibraries = [{ name: 'fake', path: await buildFakeProvider(folder) }]
+      // One environment for all tests of a process: a name is given once.
+      const providerLibraries = [{ name: 'fake-placement', path: await buildFakeProvider(folder) }]
       const libraryPath = EMBEDDED.onnxruntime.path
       const other = new OrtBackend({ libraryPath, threads: 1, providerLibraries })
       try {
         const placed = async (model: Uint8Array) => {
-          const providers = [{ name: 'fake', options: {} }]
+          const providers = [{ name: 'fake-placement', options: {} }]
           const session = await other.load({ bytes: model }, { ...SESSION_OPTIONS, providers })
           await session.close()
           return { placement: session.placement, idle: idleProviders(session) }
