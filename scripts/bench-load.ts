@@ -74,9 +74,10 @@ export async function cpuMicrosOf(pid: number): Promise<number> {
 }
 
 /** The upper bound, in ms, of the longest delay of the event loop between two texts of metrics; 0 for none. */
-export function longestDelayMs(before: string, after: string): number {
+export function longestDelayMs(before: string, after: string, of: 'delay' | 'held' = 'delay'): number {
+  const bucket = new RegExp(`limpet_event_loop_${of}_seconds_bucket\\{le="([^"]+)"\\} (\\d+)`, 'g')
   const buckets = (text: string) =>
-    [...text.matchAll(/limpet_event_loop_delay_seconds_bucket\{le="([^"]+)"\} (\d+)/g)].map(
+    [...text.matchAll(bucket)].map(
       ([, le, count]) =>
         [le === '+Inf' ? Number.POSITIVE_INFINITY : Number(le) * 1000, Number(count)] as const,
     )

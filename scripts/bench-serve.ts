@@ -82,7 +82,7 @@ async function measure(model: string): Promise<void> {
       console.log(
         `    ${String(connections).padStart(2)} connections: ${own.rate.toFixed(0).padStart(6)}/s, p99 ${own.p99Ms.toFixed(2)} ms, ` +
           `${(own.rate / floor.rate).toFixed(2)} of the loop, ${(own.rate / served.rate).toFixed(2)} of the bare server that runs, ` +
-          `${(own.rate / echo.rate).toFixed(2)} of the one that reads; loop held up ${own.delayMs} ms at most`,
+          `${(own.rate / echo.rate).toFixed(2)} of the one that reads; loop held up ${own.delayMs} ms at most, ${own.heldMs} by its own work`,
       )
       console.log(
         `       us a request: server ${own.serverMicros.toFixed(0)} (bare that runs ${served.serverMicros.toFixed(0)}, that reads ` +
@@ -107,7 +107,12 @@ async function measureServer(model: string, body: Body, connections: number) {
   const counted = (name: string) => counterOf(after, name, model) - counterOf(before, name, model)
   const runMicros =
     counted('nv_inference_compute_infer_duration_us') / counted('nv_inference_request_success')
-  return { ...measured, runMicros, delayMs: longestDelayMs(before, after) }
+  return {
+    ...measured,
+    runMicros,
+    delayMs: longestDelayMs(before, after),
+    heldMs: longestDelayMs(before, after, 'held'),
+  }
 }
 
 function counterOf(metrics: string, name: string, model: string): number {

@@ -14,7 +14,7 @@ export function watchProcess(clock: Clock): () => {
     return {
       cpuSeconds: (user + system) / 1e6,
       residentBytes: process.memoryUsage.rss(),
-      loopDelay: loopDelay(),
+      loopDelay: loopDelay().delay,
     }
   }
 }

@@ -2,7 +2,6 @@ import { type Context, Hono } from 'hono'
 import type { Engine } from '../inference/engine.ts'
 import type { RequestWatch } from '../inference/request-watch.ts'
 import { EdgeError } from '../kit/errors.ts'
-import type { HistogramSnapshot } from '../kit/histogram.ts'
 import type { Family } from '../kit/metrics-text.ts'
 import type { BoardState } from './board-metrics.ts'
 import type { Labels } from './classification.ts'
@@ -11,6 +10,7 @@ import { docsRoutes } from './docs-routes.ts'
 import { answerGenerate } from './generate.ts'
 import { answerInfer } from './infer.ts'
 import { createInferMatcher } from './infer-route.ts'
+import type { LoopDelay } from './loop-metrics.ts'
 import type { MachineSample } from './machine-metrics.ts'
 import { modelMetadata, serverMetadata } from './metadata.ts'
 import { writeMetrics } from './metrics.ts'
@@ -33,8 +33,7 @@ export interface AppOptions {
   readonly bodyBytesMax: number
   readonly codec: Codec
   readonly control: ModelControl
-  /** How late timers of the main thread have been, in seconds. */
-  readonly loopDelay: () => HistogramSnapshot
+  readonly loopDelay: () => LoopDelay
   /** Processors, memory and GPUs, as they are when the metrics are asked for. */
   readonly machine: () => Promise<MachineSample>
   /** What the device takes its board for. */

@@ -1,11 +1,11 @@
 import type { Engine } from '../inference/engine.ts'
 import type { Lane } from '../inference/lane.ts'
 import type { StatisticsSnapshot } from '../inference/statistics.ts'
-import type { HistogramSnapshot } from '../kit/histogram.ts'
 import { type Family, histogramSamples, micros, writeFamilies } from '../kit/metrics-text.ts'
 import { type BoardState, boardFamilies, providerFamilies } from './board-metrics.ts'
 import { cacheFamilies } from './cache-metrics.ts'
 import { lifeFamilies } from './life-metrics.ts'
+import { type LoopDelay, loopFamilies } from './loop-metrics.ts'
 import { type MachineSample, machineFamilies } from './machine-metrics.ts'
 import type { Refusals } from './refusals.ts'
 import { sequenceFamilies } from './sequence-metrics.ts'
@@ -77,7 +77,7 @@ const LANE_HISTOGRAMS: readonly [name: string, help: string, of: keyof Statistic
 export function writeMetrics(
   engine: Engine,
   beside: {
-    readonly loopDelay: HistogramSnapshot
+    readonly loopDelay: LoopDelay
     readonly machine: MachineSample
     readonly board: BoardState
     readonly refusals: Refusals
@@ -92,7 +92,7 @@ export function writeMetrics(
     ...sequenceFamilies(lanes),
     ...serverFamilies(engine),
     ...refusalFamilies(beside.refusals),
-    loopFamily(beside.loopDelay),
+    ...loopFamilies(beside.loopDelay),
     ...boardFamilies(beside.board),
     ...providerFamilies(lanes),
     ...machineFamilies(beside.machine),
@@ -192,13 +192,4 @@ function refusalFamilies({ counts, bugs }: Refusals): Family[] {
       samples: [{ labels: {}, value: bugs }],
     },
   ]
-}
-
-function loopFamily(delay: HistogramSnapshot): Family {
-  return {
-    name: 'limpet_event_loop_delay_seconds',
-    help: 'How late timers of the main thread were, in seconds; what holds it up holds up every request',
-    type: 'histogram',
-    samples: histogramSamples({}, delay),
-  }
 }

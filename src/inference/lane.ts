@@ -48,7 +48,6 @@ export class Lane {
   readonly memory: LaneMemory
   readonly loadMs: number
   readonly readyMs: number
-  /** In Triton's words: what it is run by. */
   readonly platform: 'onnxruntime_onnx' | 'ensemble'
   readonly #options: LaneOptions
   readonly #queue: LaneQueue<Job>
@@ -250,8 +249,7 @@ export class Lane {
   /** On this thread, from arrival to result without another turn of the event loop. */
   #runInline(run: RunRequest, arrivedMs: number): LaneResult {
     try {
-      const result = this.session.runInline(run)
-      return this.#finishAlone(result, run, arrivedMs)
+      return this.#finishAlone(this.session.runInline(this.#place.watched(run)), run, arrivedMs)
     } catch (error) {
       this.#statistics.fail(reasonOf(error), this.#options.clock.elapsed() - arrivedMs)
       throw error
@@ -275,7 +273,7 @@ export class Lane {
   /** What did not wait for anything but itself. */
   #finishAlone(result: RunResult, run: RunRequest, arrivedMs: number): LaneResult {
     const { clock, scheduling } = this.#options
-    this.#place.learn(result.runMs)
+    this.#place.learn(result)
     this.#unreleased += 1
     const outputMs = Math.max(0, clock.elapsed() - arrivedMs - result.runMs)
     const times = { queueMs: 0, inputMs: 0, inferMs: result.runMs, outputMs }
@@ -296,8 +294,10 @@ export class Lane {
     try {
       const run = isPlain ? (jobs[0] as Job).run : this.#mergeJobs(jobs)
       const mergedMs = clock.elapsed()
-      const result = this.#isInline(run) ? this.session.runInline(run) : await this.session.run(run)
-      this.#place.learn(result.runMs)
+      const result = this.#isInline(run)
+        ? this.session.runInline(this.#place.watched(run))
+        : await this.session.run(run)
+      this.#place.learn(result)
       const total = Math.max(items, this.#staticBatch)
       const shares = isPlain ? [result.outputs] : this.#splitResult(result, { lane: this.id, sizes, total })
       const endedMs = clock.elapsed()

@@ -119,7 +119,8 @@ class ReshapedSession extends NarrowedSession {
 
   #fromModel(result: RunResult): RunResult {
     const outputs = result.outputs.map((tensor) => apply(this.#outputs, tensor))
-    return { outputs, runMs: result.runMs, release: () => result.release() }
+    const { runMs, busyMs } = result
+    return { outputs, runMs, busyMs, release: () => result.release() }
   }
 }
 

@@ -107,6 +107,8 @@ export interface RunRequest {
   readonly signal?: AbortSignal | undefined
   /** For sessions whose runs wait somewhere themselves, as those of ensembles do. */
   readonly wishes?: RunWishes | undefined
+  /** In line, whether `busyMs` is wanted: on a worker thread it is always there. */
+  readonly isMeasured?: boolean | undefined
 }
 
 /** What a request says beside its tensors. */
@@ -123,6 +125,8 @@ export interface RunResult {
   readonly outputs: readonly Tensor[]
   /** Time inside the runtime, milliseconds. */
   readonly runMs: number
+  /** Processor time of the thread that it ran on: less than `runMs` where that was put aside. Undefined: not measured. */
+  readonly busyMs?: number | undefined
   /** The outputs' bytes belong to the runtime and are gone after this. Must be called once. */
   release(): void
 }

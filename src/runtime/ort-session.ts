@@ -17,6 +17,7 @@ import { readPlacement } from './placement.ts'
 import { RunCall, type RunTarget } from './run-call.ts'
 import { readMetadata, readSignature } from './signature.ts'
 import { findClash } from './symbols.ts'
+import { threadMs } from './thread-time.ts'
 import type { CallOutcome, Threads } from './threads.ts'
 
 /** Calls kept for reuse; more are made when more are under way at once, and thrown away afterwards. */
@@ -79,9 +80,7 @@ export class OrtSession implements Session {
   runInline(request: RunRequest): RunResult {
     const call = this.#begin(request)
     try {
-      const began = performance.now()
-      const status = this.#parts.ort.functions.Run(...call.args) ?? 0
-      return this.#finish(call, request, { status, tookMs: performance.now() - began })
+      return this.#finish(call, request, this.#runHere(call, request))
     } catch (error) {
       this.#end(call)
       throw error
@@ -116,11 +115,21 @@ export class OrtSession implements Session {
     }
   }
 
+  #runHere({ args }: RunCall, { isMeasured }: RunRequest): CallOutcome {
+    const { functions } = this.#parts.ort
+    const busyFrom = isMeasured ? threadMs() : undefined
+    const began = performance.now()
+    const status = functions.Run(...args) ?? 0
+    const tookMs = performance.now() - began
+    return { status, tookMs, busyMs: busyFrom === undefined ? undefined : threadMs() - busyFrom }
+  }
+
   #finish(call: RunCall, request: RunRequest, outcome: CallOutcome): RunResult {
     try {
       this.#parts.ort.check(outcome.status)
       const outputs = call.collect()
-      return { outputs, runMs: outcome.tookMs, release: this.#releaseOnce(call) }
+      const { tookMs, busyMs } = outcome
+      return { outputs, runMs: tookMs, busyMs, release: this.#releaseOnce(call) }
     } catch (error) {
       if (request.signal?.aborted) {
         throw new EdgeError('cancelled', `Cannot finish the run of "${this.#parts.id}": cancelled`, {

@@ -17,7 +17,7 @@ export const CONTROL_WORDS = CONTROL.state + SLOTS
 export const STATE = { free: 0, queued: 1, done: 2 } as const
 
 /** Positions within the numbers of a slot. */
-export const SLOT = { operation: 0, args: 1, status: 9, tookMs: 10 } as const
+export const SLOT = { operation: 0, args: 1, status: 9, tookMs: 10, busyMs: 11 } as const
 export const SLOT_NUMBERS = 12
 
 /** The native calls that may take long. */

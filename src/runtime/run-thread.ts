@@ -2,6 +2,7 @@
 import { bindFunction } from './ort-function.ts'
 import { beNicer } from './priority.ts'
 import { CONTROL, OPERATIONS, RING, SLOT, SLOT_NUMBERS, STATE, type ThreadStart } from './run-protocol.ts'
+import { threadMs } from './thread-time.ts'
 import { bindWake } from './wake-line.ts'
 
 declare const self: { onmessage: ((event: { data: ThreadStart }) => void) | null }
@@ -23,7 +24,9 @@ self.onmessage = ({ data }) => {
     const args = numbers.subarray(at + SLOT.args, at + SLOT.status)
     const call = calls[numbers[at + SLOT.operation] ?? 0]
     const began = performance.now()
+    const busy = threadMs()
     numbers[at + SLOT.status] = call?.(...args) ?? 0
+    numbers[at + SLOT.busyMs] = threadMs() - busy
     numbers[at + SLOT.tookMs] = performance.now() - began
     Atomics.store(control, CONTROL.state + slot, STATE.done)
     // After the state: the main thread takes the flag back before it looks.

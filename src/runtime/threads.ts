@@ -26,6 +26,8 @@ export interface CallOutcome {
   readonly status: number
   /** Time inside the native call, milliseconds. */
   readonly tookMs: number
+  /** Of them on the processor, where that was measured. */
+  readonly busyMs?: number | undefined
 }
 
 declare const LIMPET_RUN_THREAD: string | undefined
@@ -157,6 +159,7 @@ export class Threads {
       call.done({
         status: this.#numbers[at + SLOT.status] ?? 0,
         tookMs: this.#numbers[at + SLOT.tookMs] ?? 0,
+        busyMs: this.#numbers[at + SLOT.busyMs],
       })
     }
   }

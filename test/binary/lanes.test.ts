@@ -158,6 +158,8 @@ describe('statistics', () => {
       /^limpet_inference_batch_size_bucket\{model="batched",version="1",le="\+Inf"\} \d+$/m,
     )
     expect(text).toMatch(/^limpet_event_loop_delay_seconds_bucket\{le="0.02"\} \d+$/m)
+    expect(text).toMatch(/^limpet_event_loop_held_seconds_bucket\{le="0.02"\} \d+$/m)
+    expect(text).toMatch(/^limpet_event_loop_held_max_seconds \d/m)
     const lines = text.trim().split('\n')
     expect(
       lines.every((line) =>

@@ -1,11 +1,11 @@
 /** Every route that needs no runtime, answered by the app itself. */
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
+import { LoopLooks } from '../../src/app/loop-delay.ts'
 import { createHandler } from '../../src/http/app.ts'
 import { Codec } from '../../src/http/codec.ts'
 import { Engine } from '../../src/inference/engine.ts'
 import { Lanes } from '../../src/inference/lanes.ts'
 import { BugError, EdgeError } from '../../src/kit/errors.ts'
-import { Histogram } from '../../src/kit/histogram.ts'
 import { setLogLevel } from '../../src/kit/log.ts'
 import { FakeClock } from '../kit/fake-clock.ts'
 import { FakeBackend, FakeSession, lanePlan } from '../kit/fake-session.ts'
@@ -36,7 +36,7 @@ async function stage(requestsMax = 4, isStarted = true) {
     },
     machine: () => Promise.resolve({ processors: undefined, gpus: [] }),
     board: { profile: 'x64', jetpack: '', unknown: 0, missing: [] },
-    loopDelay: () => new Histogram([1]).snapshot,
+    loopDelay: () => new LoopLooks({ nowMs: 0, busyMs: 0 }).snapshot,
     isStarted: () => isStarted,
     clientHints: (model) => (model === 'echo' ? { inputs: {} } : undefined),
     configured: () => undefined,

@@ -212,19 +212,26 @@ describe('in line', () => {
   }
   const places = (session: FakeSession) => session.runs.map(({ place }) => place)
 
-  test('only after quick runs, and never again right after one slow run', async () => {
+  test('only after quick runs, and not after two slow ones until there were quick ones again', async () => {
     const { session, infer } = stage()
     session.runMs = 0.01
     await runQuick(infer, 34)
     expect(places(session).lastIndexOf('thread')).toBe(31)
     session.runMs = 0.2
-    await runQuick(infer, 1)
-    expect(places(session).at(-1)).toBe('inline')
+    await runQuick(infer, 2)
+    expect(places(session).slice(-2)).toEqual(['inline', 'inline'])
     session.runMs = 0.01
     await runQuick(infer, 32)
     expect(places(session).slice(-32)).not.toContain('inline')
     await runQuick(infer, 1)
     expect(places(session).at(-1)).toBe('inline')
+  })
+
+  test('also on a busy machine, where runs take long without doing much', async () => {
+    const { session, infer } = stage()
+    Object.assign(session, { runMs: 9, busyMs: 0.01 })
+    await runQuick(infer, 200)
+    expect(places(session).lastIndexOf('thread')).toBe(31)
   })
 
   test('never where it is not allowed', async () => {

@@ -1,9 +1,10 @@
 /** The HTTP API over a fake backend that serves "echo" in version 1, and knows a "broken" model. */
+
+import { LoopLooks } from '../../src/app/loop-delay.ts'
 import { type AppOptions, createHandler } from '../../src/http/app.ts'
 import { Codec } from '../../src/http/codec.ts'
 import { Engine } from '../../src/inference/engine.ts'
 import { Lanes } from '../../src/inference/lanes.ts'
-import { Histogram } from '../../src/kit/histogram.ts'
 import { FakeClock } from './fake-clock.ts'
 import { FakeBackend, FakeSession, lanePlan } from './fake-session.ts'
 import { createTracer } from './traces.ts'
@@ -29,7 +30,7 @@ export async function stageApp(options: Partial<AppOptions> = {}) {
     },
     machine: () => Promise.resolve({ processors: undefined, gpus: [] }),
     board: { profile: 'x64', jetpack: '', unknown: 0, missing: [] },
-    loopDelay: () => new Histogram([1]).snapshot,
+    loopDelay: () => new LoopLooks({ nowMs: 0, busyMs: 0 }).snapshot,
     isStarted: () => true,
     clientHints: () => undefined,
     configured: () => undefined,

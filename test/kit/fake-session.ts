@@ -57,6 +57,8 @@ export class FakeSession implements Session {
   arenaBytes: number | undefined = 0
   /** What the next runs say that they took. */
   runMs = 1
+  /** Of it on the processor, where that is measured. Undefined: all of it. */
+  busyMs: number | undefined
   /** What the next runs in line throw. */
   inlineError: Error | undefined
   released = 0
@@ -69,9 +71,9 @@ export class FakeSession implements Session {
 
   run(request: RunRequest): Promise<RunResult> {
     this.runs.push({ place: 'thread', request })
-    if (!this.isHeld) return Promise.resolve(this.#answer(request))
+    if (!this.isHeld) return Promise.resolve(this.#answer({ ...request, isMeasured: true }))
     return new Promise((resolve, fail) => {
-      this.#held.push({ finish: () => resolve(this.#answer(request)), fail })
+      this.#held.push({ finish: () => resolve(this.#answer({ ...request, isMeasured: true })), fail })
     })
   }
 
@@ -119,7 +121,8 @@ export class FakeSession implements Session {
       isReleased = true
       this.released += 1
     }
-    return { outputs, runMs: this.runMs, release }
+    const busyMs = request.isMeasured ? (this.busyMs ?? this.runMs) : undefined
+    return { outputs, runMs: this.runMs, busyMs, release }
   }
 }
 

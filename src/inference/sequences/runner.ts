@@ -41,8 +41,8 @@ export class SequenceRunner {
     const beganMs = clock.elapsed()
     const run = joinItems(items, model, this.#shape)
     const joinedMs = clock.elapsed()
-    const result = this.#isInline(run) ? session.runInline(run) : await session.run(run)
-    place.learn(result.runMs)
+    const result = this.#isInline(run) ? session.runInline(place.watched(run)) : await session.run(run)
+    place.learn(result)
     const shares = this.#split(result, items.length)
     const outputMs = Math.max(0, clock.elapsed() - joinedMs - result.runMs)
     return { result, shares, times: { inputMs: joinedMs - beganMs, inferMs: result.runMs, outputMs } }
