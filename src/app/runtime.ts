@@ -204,6 +204,8 @@ function gpuSettings(gpu: NonNullable<ModelSettings['session']['gpu']>): GpuSett
     layout: gpu.layout,
     convolutionSearch: gpu.convolution_search,
     tf32: gpu.tf32,
+    bindsMemory: gpu.io_binding,
+    cudaGraph: gpu.cuda_graph,
     shapes: gpu.shapes,
   }
 }

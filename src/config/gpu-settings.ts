@@ -46,6 +46,10 @@ export const GpuSettings = z
     layout: z.enum(['nchw', 'nhwc']).optional(),
     convolution_search: z.enum(['exhaustive', 'heuristic', 'default']).optional(),
     tf32: z.boolean().optional(),
+    /** What a run launches is captured once and played again: for models whose inputs and outputs have one shape each. */
+    cuda_graph: z.boolean().default(false),
+    /** Tensors pass through memory of the host that the device reads and writes itself; false is for measuring what it brings. */
+    io_binding: z.boolean().default(true),
     /** By input; several of one input are several profiles, and all inputs have as many. */
     shapes: z
       .record(
@@ -66,6 +70,8 @@ function contradictions(gpu: {
   precision: readonly string[]
   calibration_table?: string | undefined
   dla_core?: number | undefined
+  cuda_graph: boolean
+  io_binding: boolean
   shapes: Readonly<Record<string, readonly unknown[]>>
 }): { path: string; message: string }[] {
   const problems: { path: string; message: string }[] = []
@@ -82,6 +88,8 @@ function contradictions(gpu: {
   const counts = Object.entries(gpu.shapes).map(([input, ranges]) => `"${input}" ${ranges.length}`)
   if (new Set(Object.values(gpu.shapes).map(({ length }) => length)).size > 1)
     problems.push({ path: 'shapes', message: `expected as many of each input: ${counts.join(', ')}` })
+  if (gpu.cuda_graph && !gpu.io_binding)
+    problems.push({ path: 'cuda_graph', message: 'needs io_binding: a graph is played on fixed addresses' })
   const comma = Object.keys(gpu.shapes).find((input) => input.includes(','))
   if (comma !== undefined)
     problems.push({ path: 'shapes', message: `TensorRT takes no name with a comma in it: "${comma}"` })

@@ -108,7 +108,10 @@ function createLane(plan: LanePlan, served: Served, opening: Opening): Lane {
     ...served,
     clock,
     scheduling,
-    runsMax: plan.instances === 0 ? runsMax : plan.instances,
+    runsMax: Math.min(
+      plan.instances === 0 ? runsMax : plan.instances,
+      served.session.runsMax ?? Number.POSITIVE_INFINITY,
+    ),
     mayRunInline: served.session.providers.every(isCpu),
     cache: plan.isCached ? cacheFor(plan, opening) : undefined,
   })

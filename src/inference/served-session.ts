@@ -64,6 +64,10 @@ class NarrowedSession implements Session {
     return this.inner.placement
   }
 
+  get runsMax() {
+    return this.inner.runsMax
+  }
+
   get arenaBytes() {
     return this.inner.arenaBytes
   }

@@ -140,6 +140,8 @@ export interface Session {
   readonly refusals: readonly ProviderRefusal[]
   /** Which provider has how much of the graph, in their order; undefined where the runtime cannot say. */
   readonly placement: readonly PlacedNodes[] | undefined
+  /** Runs at once, at most; undefined: as many as there are threads. */
+  readonly runsMax?: number | undefined
   /** What it has taken of the main memory; undefined where the runtime cannot say. */
   readonly arenaBytes: number | undefined
   /** On a worker thread. */

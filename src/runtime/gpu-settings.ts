@@ -23,6 +23,10 @@ export interface GpuSettings {
   readonly layout?: 'nchw' | 'nhwc' | undefined
   readonly convolutionSearch?: 'exhaustive' | 'heuristic' | 'default' | undefined
   readonly tf32?: boolean | undefined
+  /** What a run launches is captured once and played again from then on. */
+  readonly cudaGraph?: boolean | undefined
+  /** Tensors pass through memory that the device reads and writes itself; undefined: yes. */
+  readonly bindsMemory?: boolean | undefined
   readonly shapes: InputShapes
 }
 
@@ -38,6 +42,7 @@ const TRANSLATIONS: Readonly<Record<string, (gpu: GpuSettings) => Record<string,
     prefer_nhwc: gpu.layout === undefined ? undefined : gpu.layout === 'nhwc',
     cudnn_conv_algo_search: gpu.convolutionSearch?.toUpperCase(),
     use_tf32: gpu.tf32,
+    enable_cuda_graph: gpu.cudaGraph || undefined,
   }),
   TensorrtExecutionProvider: (gpu) => ({
     device_id: gpu.device,
@@ -50,12 +55,14 @@ const TRANSLATIONS: Readonly<Record<string, (gpu: GpuSettings) => Record<string,
     trt_int8_calibration_table_name: gpu.calibrationTable,
     trt_dla_enable: gpu.dlaCore === undefined ? undefined : true,
     trt_dla_core: gpu.dlaCore,
+    trt_cuda_graph_enable: gpu.cudaGraph || undefined,
     ...shapeOptions('trt', gpu.shapes),
   }),
   // It computes in the types that the model has: precision is no setting of it.
   NvTensorRTRTXExecutionProvider: (gpu) => ({
     device_id: gpu.device,
     nv_max_workspace_size: gpu.workspaceBytesMax,
+    enable_cuda_graph: gpu.cudaGraph || undefined,
     ...shapeOptions('nv', gpu.shapes),
   }),
 }
@@ -91,9 +98,20 @@ export function applyGpuSettings(
   return { providers: applied, problems: [...problems, ...applied.flatMap(contradictions)] }
 }
 
+/** It plays runs again, wherever its options come from. */
+export function playsGraphs({ options }: ProviderChoice): boolean {
+  return Object.entries(options).some(([key, value]) => GRAPH_OPTIONS.includes(key) && isTrue(value))
+}
+
+const GRAPH_OPTIONS = ['enable_cuda_graph', 'trt_cuda_graph_enable', 'nv_cuda_graph_enable']
+
+function isTrue(value: string | undefined): boolean {
+  return /^(1|true)$/i.test(value ?? '')
+}
+
 /** Of a provider's options as they will be, wherever each comes from. */
 function contradictions({ name, options }: ProviderChoice): string[] {
-  const isOn = (key: string) => /^(1|true)$/i.test(options[key] ?? '')
+  const isOn = (key: string) => isTrue(options[key])
   const isHalf = isOn('trt_fp16_enable') || isOn('trt_int8_enable')
   const dla =
     isOn('trt_dla_enable') && !isHalf

@@ -3,6 +3,7 @@ import { type Logger, logger } from '../kit/log.ts'
 import type { Backend, ModelSource, ProviderChoice, Session, SessionOptions, Signature } from './backend.ts'
 import { openWithFallback } from './fallback.ts'
 import { planProviders } from './gpu-plan.ts'
+import { playsGraphs } from './gpu-settings.ts'
 import { idleProviders } from './idle-providers.ts'
 import { type Address, addressOf, Scope } from './memory.ts'
 import { Ort } from './ort.ts'
@@ -58,7 +59,9 @@ export class OrtBackend implements Backend {
       const providers = [...new Set(named)]
       for (const refusal of refusals)
         this.#log.warn('runtime.provider_refused', { session: options.id, ...refusal, instead: providers })
-      const session = this.#wrap({ handle, id: options.id, providers, refusals })
+      const isFixed = opened.providers.some(playsGraphs)
+      const bindsMemory = isFixed || (options.gpu?.bindsMemory ?? true)
+      const session = this.#wrap({ handle, id: options.id, providers, refusals, bindsMemory, isFixed })
       this.#tellIdle(session, options.id)
       return session
     } catch (error) {
@@ -98,7 +101,7 @@ export class OrtBackend implements Backend {
       this.#log.warn('runtime.provider_without_nodes', { session: id, idle, placement: session.placement })
   }
 
-  #wrap(parts: Pick<OrtSessionParts, 'handle' | 'id' | 'providers' | 'refusals'>): OrtSession {
+  #wrap(parts: Omit<OrtSessionParts, 'ort' | 'threads'>): OrtSession {
     try {
       return new OrtSession({ ort: this.ort, threads: this.#threads, ...parts })
     } catch (error) {

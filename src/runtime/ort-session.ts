@@ -10,11 +10,14 @@ import type {
   Session,
   Signature,
 } from './backend.ts'
+import { BoundCall } from './bound-call.ts'
+import { type DeviceMemory, findDeviceMemory } from './device-memory.ts'
+import { FixedCall, FixedPlaces, fixedProblems } from './fixed-call.ts'
 import { type Address, Scope } from './memory.ts'
 import type { Ort } from './ort.ts'
 import { OrtError } from './ort-error.ts'
 import { readPlacement } from './placement.ts'
-import { RunCall, type RunTarget } from './run-call.ts'
+import { RunCall, type RunTarget, type SessionCall } from './run-call.ts'
 import { readMetadata, readSignature } from './signature.ts'
 import { findClash } from './symbols.ts'
 import { threadMs } from './thread-time.ts'
@@ -30,6 +33,10 @@ export interface OrtSessionParts {
   readonly id: string
   readonly providers: readonly string[]
   readonly refusals: readonly ProviderRefusal[]
+  /** What goes in and out passes through memory that the device reads and writes, where it has such. */
+  readonly bindsMemory: boolean
+  /** A provider plays what it has done once again, on the same addresses: a CUDA graph. */
+  readonly isFixed: boolean
 }
 
 /** One `OrtSession`, shared by all threads: `Run` is thread-safe, and the weights are in memory once. */
@@ -42,7 +49,11 @@ export class OrtSession implements Session {
   readonly #parts: OrtSessionParts
   readonly #names = new Scope()
   readonly #target: RunTarget
-  readonly #spare: RunCall[] = []
+  readonly #spare: SessionCall[] = []
+  readonly #memory: DeviceMemory | undefined
+  /** The same addresses for every run, where a provider plays a run again. */
+  readonly #places: FixedPlaces | undefined
+  #turn: Promise<unknown> = Promise.resolve()
   #active = 0
   #isClosed = false
 
@@ -53,6 +64,7 @@ export class OrtSession implements Session {
     this.placement = readPlacement(parts.ort, parts.handle, parts.providers)
     this.signature = readSignature(parts.ort, parts.handle)
     this.metadata = readMetadata(parts.ort, parts.handle)
+    this.#memory = parts.bindsMemory ? findDeviceMemory(parts.ort, parts.handle, this.signature) : undefined
     const addresses = (specs: readonly { name: string }[]) =>
       new Map(specs.map(({ name }) => [name, this.#names.string(name)]))
     this.#target = {
@@ -61,6 +73,22 @@ export class OrtSession implements Session {
       inputNames: addresses(this.signature.inputs),
       outputNames: addresses(this.signature.outputs),
     }
+    this.#places = parts.isFixed ? this.#fixPlaces() : undefined
+  }
+
+  #fixPlaces(): FixedPlaces {
+    const memory = this.#memory
+    const problems = fixedProblems(this.signature, memory)
+    if (memory !== undefined && problems.length === 0)
+      return new FixedPlaces(this.#target, memory, this.signature)
+    memory?.release()
+    const why = problems.join('; ')
+    throw new EdgeError('model_invalid', `Cannot load "${this.#parts.id}" with a CUDA graph: ${why}`)
+  }
+
+  /** Fixed places are for one run at a time. */
+  get runsMax(): number | undefined {
+    return this.#places === undefined ? undefined : 1
   }
 
   async run(request: RunRequest): Promise<RunResult> {
@@ -68,7 +96,8 @@ export class OrtSession implements Session {
     const cancel = () => call.terminate()
     request.signal?.addEventListener('abort', cancel, { once: true })
     try {
-      return this.#finish(call, request, await this.#parts.threads.call('Run', call.args))
+      const running = this.#places === undefined ? this.#call(call) : this.#callInTurn(call)
+      return this.#finish(call, request, await running)
     } catch (error) {
       this.#end(call)
       throw error
@@ -97,14 +126,35 @@ export class OrtSession implements Session {
     assert(this.#active === 0, 'a session is closed after its last run has ended')
     this.#isClosed = true
     for (const call of this.#spare.splice(0)) call.destroy()
+    this.#places?.destroy()
+    this.#memory?.release()
     await this.#parts.threads.call('ReleaseSession', [this.#parts.handle])
     this.#names.end()
   }
 
-  #begin(request: RunRequest): RunCall {
+  #call({ operation, args }: SessionCall): Promise<CallOutcome> {
+    return this.#parts.threads.call(operation, args)
+  }
+
+  /** There is one set of places, whoever asks for several runs at once. */
+  #callInTurn(call: SessionCall): Promise<CallOutcome> {
+    const mine = this.#turn.then(() => this.#call(call))
+    this.#turn = mine.catch(() => undefined)
+    return mine
+  }
+
+  #newCall(): SessionCall {
+    const [memory, places, signature] = [this.#memory, this.#places, this.signature]
+    if (memory === undefined) return new RunCall(this.#target)
+    return places === undefined
+      ? new BoundCall(this.#target, memory)
+      : new FixedCall(this.#target, memory, { places, signature })
+  }
+
+  #begin(request: RunRequest): SessionCall {
     if (request.signal?.aborted)
       throw new EdgeError('cancelled', `Cannot run "${this.#parts.id}": cancelled before`)
-    const call = this.#spare.pop() ?? new RunCall(this.#target)
+    const call = this.#spare.pop() ?? this.#newCall()
     this.#active += 1
     try {
       call.prepare(request)
@@ -115,16 +165,15 @@ export class OrtSession implements Session {
     }
   }
 
-  #runHere({ args }: RunCall, { isMeasured }: RunRequest): CallOutcome {
-    const { functions } = this.#parts.ort
+  #runHere(call: SessionCall, { isMeasured }: RunRequest): CallOutcome {
     const busyFrom = isMeasured ? threadMs() : undefined
     const began = performance.now()
-    const status = functions.Run(...args) ?? 0
+    const status = call.runInline()
     const tookMs = performance.now() - began
     return { status, tookMs, busyMs: busyFrom === undefined ? undefined : threadMs() - busyFrom }
   }
 
-  #finish(call: RunCall, request: RunRequest, outcome: CallOutcome): RunResult {
+  #finish(call: SessionCall, request: RunRequest, outcome: CallOutcome): RunResult {
     try {
       this.#parts.ort.check(outcome.status)
       const outputs = call.collect()
@@ -140,7 +189,7 @@ export class OrtSession implements Session {
     }
   }
 
-  #releaseOnce(call: RunCall): () => void {
+  #releaseOnce(call: SessionCall): () => void {
     let isReleased = false
     return () => {
       assert(!isReleased, 'a result is released once')
@@ -149,7 +198,7 @@ export class OrtSession implements Session {
     }
   }
 
-  #end(call: RunCall): void {
+  #end(call: SessionCall): void {
     this.#active -= 1
     if (this.#spare.length < SPARE_CALLS_MAX) {
       call.clear()

@@ -5,6 +5,7 @@ import { InputSlot } from './input-slot.ts'
 import { type Address, Memory } from './memory.ts'
 import type { Ort } from './ort.ts'
 import { OutputReader } from './output-reader.ts'
+import type { Operation } from './run-protocol.ts'
 
 const RANK_MAX = 64
 
@@ -16,6 +17,23 @@ export interface RunTarget {
   readonly outputNames: ReadonlyMap<string, Address>
 }
 
+/** One run of a session at a time, and what it needs in native memory. */
+export interface SessionCall {
+  /** What a run thread makes of `args`. */
+  readonly operation: Operation
+  readonly args: readonly number[]
+  /** Afterwards it can be run. */
+  prepare(request: RunRequest): void
+  /** Here and now; the address of an `OrtStatus`, 0 for success. */
+  runInline(): number
+  /** Of a run that is under way. */
+  terminate(): void
+  /** The outputs, as views over memory that `clear` gives back. */
+  collect(): Tensor[]
+  clear(): void
+  destroy(): void
+}
+
 /**
  * The arguments of one `OrtApi::Run`, in native memory that is used again and again:
  *
@@ -23,7 +41,8 @@ export interface RunTarget {
  *
  * All values that it makes or receives are released by `clear` or `destroy`, whatever happened in between.
  */
-export class RunCall {
+export class RunCall implements SessionCall {
+  readonly operation = 'Run'
   /** Of `OrtApi::Run`. The counts are those of the request that was prepared last. */
   readonly args: number[]
   readonly #target: RunTarget
@@ -73,6 +92,10 @@ export class RunCall {
     this.args[ARGUMENT.outputs] = outputs.length
   }
 
+  runInline(): number {
+    return this.#target.ort.functions.Run(...this.args) ?? 0
+  }
+
   /** ONNX Runtime looks at the flag between nodes. */
   terminate(): void {
     this.#isTerminated = true
@@ -111,13 +134,16 @@ export class RunCall {
     const name = this.#target.inputNames.get(tensor.name)
     const slot = this.#slots[index]
     assert(name !== undefined && slot !== undefined, 'an input that is sent is in the signature')
-    if (tensor.shape.length > RANK_MAX) {
-      const came = `rank ${tensor.shape.length}, at most ${RANK_MAX}`
-      throw new EdgeError('input_invalid', `Cannot use input "${tensor.name}": ${came}`)
-    }
+    checkRank(tensor)
     this.#words.setWord(index, name)
     this.#words.setWord(this.#at.inputs + index, slot.fill(tensor))
   }
+}
+
+export function checkRank({ name, shape }: Tensor): void {
+  if (shape.length <= RANK_MAX) return
+  const came = `rank ${shape.length}, at most ${RANK_MAX}`
+  throw new EdgeError('input_invalid', `Cannot use input "${name}": ${came}`)
 }
 
 /** Where the counts stand among the arguments. */

@@ -21,8 +21,18 @@ export const SLOT = { operation: 0, args: 1, status: 9, tookMs: 10, busyMs: 11 }
 export const SLOT_NUMBERS = 12
 
 /** The native calls that may take long. */
-export const OPERATIONS = ['Run', 'CreateSession', 'CreateSessionFromArray', 'ReleaseSession'] as const
-export type Operation = (typeof OPERATIONS)[number]
+export const OPERATIONS = [
+  'Run',
+  'CreateSession',
+  'CreateSessionFromArray',
+  'ReleaseSession',
+  'BindInput',
+  'RunWithBinding',
+  'CopyTensors',
+] as const
+/** Several of them in a row, one program (program.ts): its address is the only argument. */
+export const PROGRAM = OPERATIONS.length
+export type Operation = (typeof OPERATIONS)[number] | 'Program'
 
 /** What a thread is told when it starts. */
 export interface ThreadStart {

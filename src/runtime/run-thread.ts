@@ -1,7 +1,17 @@
 /** Entry of a run thread: takes slots from the ring and makes the native call that each holds, until told to stop. */
 import { bindFunction } from './ort-function.ts'
 import { beNicer } from './priority.ts'
-import { CONTROL, OPERATIONS, RING, SLOT, SLOT_NUMBERS, STATE, type ThreadStart } from './run-protocol.ts'
+import { runProgram } from './program.ts'
+import {
+  CONTROL,
+  OPERATIONS,
+  PROGRAM,
+  RING,
+  SLOT,
+  SLOT_NUMBERS,
+  STATE,
+  type ThreadStart,
+} from './run-protocol.ts'
 import { threadMs } from './thread-time.ts'
 import { bindWake } from './wake-line.ts'
 
@@ -22,10 +32,11 @@ self.onmessage = ({ data }) => {
     if (slot < 0) return
     const at = slot * SLOT_NUMBERS
     const args = numbers.subarray(at + SLOT.args, at + SLOT.status)
-    const call = calls[numbers[at + SLOT.operation] ?? 0]
+    const operation = numbers[at + SLOT.operation] ?? 0
     const began = performance.now()
     const busy = threadMs()
-    numbers[at + SLOT.status] = call?.(...args) ?? 0
+    numbers[at + SLOT.status] =
+      operation === PROGRAM ? runProgram(calls, args[0] ?? 0) : (calls[operation]?.(...args) ?? 0)
     numbers[at + SLOT.busyMs] = threadMs() - busy
     numbers[at + SLOT.tookMs] = performance.now() - began
     Atomics.store(control, CONTROL.state + slot, STATE.done)

@@ -5,6 +5,7 @@ import {
   CONTROL_WORDS,
   OPERATIONS,
   type Operation,
+  PROGRAM,
   RING,
   SLOT,
   SLOT_NUMBERS,
@@ -131,7 +132,8 @@ export class Threads {
 
   #write(slot: number, call: Call): void {
     const at = slot * SLOT_NUMBERS
-    this.#numbers[at + SLOT.operation] = OPERATIONS.indexOf(call.operation)
+    this.#numbers[at + SLOT.operation] =
+      call.operation === 'Program' ? PROGRAM : OPERATIONS.indexOf(call.operation)
     for (let index = 0; index < SLOT.status - SLOT.args; index += 1) {
       this.#numbers[at + SLOT.args + index] = call.args[index] ?? 0
     }

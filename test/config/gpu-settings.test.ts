@@ -9,6 +9,8 @@ test('one word for what is one of several is enough', () => {
   const { gpu } = parse('precision = "fp16"\nshapes.x = { min = [1], opt = [2], max = [4] }').session
   expect(gpu).toEqual({
     precision: ['fp16'],
+    io_binding: true,
+    cuda_graph: false,
     shapes: { x: [{ min: [1], opt: [2], max: [4] }] },
   })
 })
@@ -73,6 +75,7 @@ describe('named at the load:', () => {
       /dimension 1 is 1 to 8 with 9/,
     ],
     ['unlike ranks', 'shapes.x = { min = [1], opt = [1, 2], max = [1] }', /have 1, 2 and 1 dimensions/],
+    ['a graph without binding', 'cuda_graph = true\nio_binding = false', /cuda_graph/],
     ['a most that is missing', 'shapes.x = { min = [1], opt = [1] }', /shapes\.x/],
     [
       'one profile of one input and two of another',

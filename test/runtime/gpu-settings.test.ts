@@ -57,6 +57,9 @@ describe('in the words of', () => {
         trt_max_workspace_size: '1073741824',
       },
     ],
+    ['cuda', { cudaGraph: true }, { enable_cuda_graph: '1' }],
+    ['tensorrt', { cudaGraph: true }, { trt_cuda_graph_enable: '1' }],
+    ['cuda', { cudaGraph: false }, {}],
     ['tensorrt', { precision: ['bf16'], device: 0 }, { trt_bf16_enable: '1', device_id: '0' }],
     [
       'tensorrt',

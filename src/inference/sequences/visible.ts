@@ -20,6 +20,7 @@ export function visibleSession(session: Session, model: SequenceModel): Session 
     providers: session.providers,
     refusals: session.refusals,
     placement: session.placement,
+    runsMax: session.runsMax,
     run: (request) => session.run(request),
     get arenaBytes() {
       return session.arenaBytes

@@ -25,15 +25,17 @@ const FLAGS: Readonly<Record<Flaw, readonly string[]>> = {
   'no device': ['-DDEVICES=0'],
 }
 
-/** The path of the library. Its provider calls itself "FakeExecutionProvider", or as `name` says. */
+/** The path of the library; `memory` is what it has beside the host's. Its provider calls itself "FakeExecutionProvider", or as `name` says. */
 export async function buildFakeProvider(
   folder: string,
-  { flaw, name }: { flaw?: Flaw; name?: string } = {},
+  { flaw, name, memory }: { flaw?: Flaw; name?: string; memory?: 'own' | 'own and pinned' } = {},
 ): Promise<string> {
   await mkdir(folder, { recursive: true })
   const path = join(folder, 'libfake_provider.so')
   const flags = [
     ...(flaw === undefined ? [] : FLAGS[flaw]),
+    ...(memory === undefined ? [] : ['-DDEVICE_MEMORY']),
+    ...(memory === 'own' ? ['-DNO_PINNED'] : []),
     ...(name === undefined ? [] : [`-DEP_NAME="${name}"`]),
   ]
   const needed = join(folder, 'libmissing.so')

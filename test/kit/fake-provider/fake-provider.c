@@ -10,6 +10,12 @@
  *   record   (LIMPET_FAKE_RECORD)    a file to which it writes a line for each session (with its options) and run
  *   fail_after                                  the runs that a session answers before it fails
  *
+ * Built with -DDEVICE_MEMORY it has memory of its own, in which every byte is another one than outside, so that a copy
+ * that is missing shows; and memory of the host that it reads itself, which it calls pinned. The record gets a line for
+ * each copy between the two: "host>device 2" of two tensors at once. Built with -DNO_PINNED too it lacks the latter.
+ * With the option enable_cuda_graph a node remembers where its operands and its result lay at its first run, and from then
+ * on uses these places, whatever it is given: as a CUDA graph does.
+ *
  * "lost" is for ever: whatever the file says later, this process has lost the device.
  */
 #include <stdatomic.h>
@@ -41,10 +47,12 @@ enum { RANK_MAX = 8, NODES_MAX = 1024 };
 enum {
   CREATE_STATUS = 0, GET_DATA = 51, GET_TYPE = 60, GET_RANK = 61, GET_DIMS = 62, GET_INFO = 65,
   INPUT_COUNT = 88, GET_INPUT = 90, GET_OUTPUT = 91, RELEASE_INFO = 99, KEY_VALUES = 298, RELEASE_KEY_VALUES = 300,
-  DEVICE_TYPE = 307, GET_EP_API = 317, NODE_COUNT = 344, NODES = 345, OPERATOR = 350, OPTION_ENTRIES = 379
+  DEVICE_TYPE = 307, GET_EP_API = 317, TENSOR_BYTES = 318, CREATE_MEMORY = 320, NODE_COUNT = 344, NODES = 345, OPERATOR = 350, OPTION_ENTRIES = 379
 };
 /* Places in OrtEpApi. */
-enum { CREATE_EP_DEVICE = 0, ADD_NODES_TO_FUSE = 2 };
+enum {
+  CREATE_EP_DEVICE = 0, ADD_NODES_TO_FUSE = 2, ADD_ALLOCATOR = 5, DEVICE_OF_VALUE = 7, KIND_OF_DEVICE = 9, MEMORY_OF_DEVICE = 10
+};
 
 typedef struct { const Function *(*get_api)(uint32_t); const char *(*get_version)(void); } ApiBase;
 
@@ -58,7 +66,7 @@ static Status status(int code, const char *text) { return CALL(api, CREATE_STATU
 
 /* ---- Being told ---- */
 
-typedef struct { char control[512]; char record[512]; long fail_after; } Settings;
+typedef struct { char control[512]; char record[512]; long fail_after; bool is_graph; } Settings;
 
 static bool is_told(const Settings *settings, const char *word) {
   FILE *file = settings->control[0] ? fopen(settings->control, "r") : NULL;
@@ -95,10 +103,100 @@ static void read_options(const void *session_options, Settings *settings, char *
     key += 1;
     if (strcmp(key, "control") == 0) copy(settings->control, values[i]);
     else if (strcmp(key, "record") == 0) copy(settings->record, values[i]);
+    else if (strcmp(key, "enable_cuda_graph") == 0) settings->is_graph = values[i][0] == '1';
     else if (strcmp(key, "fail_after") == 0) settings->fail_after = atol(values[i]);
     else snprintf(line + strlen(line), line_bytes - strlen(line), " %s=%s", key, values[i]);
   }
   CALL(api, RELEASE_KEY_VALUES, void, Handle)(pairs);
+}
+
+/* ---- Memory of its own ---- */
+
+enum { ON_CPU = 0, ON_GPU = 1, OWN = 0, PINNED = 5, OTHER = 0x5A };
+
+/* Where what is copied is written down: of the session that was made last. */
+static char copies[512];
+static atomic_long live;
+
+/* How many pieces of its memory somebody has. */
+long fake_live(void) { return atomic_load(&live); }
+
+static void *turn(void *to, const void *from, size_t bytes) {
+  for (size_t i = 0; i < bytes; i++) ((unsigned char *)to)[i] = ((const unsigned char *)from)[i] ^ OTHER;
+  return to;
+}
+
+static bool is_own(Handle value) {
+  const void *device = CALL(ep_api, DEVICE_OF_VALUE, const void *, const void *)(value);
+  return CALL(ep_api, KIND_OF_DEVICE, int, const void *)(device) == ON_GPU && CALL(ep_api, MEMORY_OF_DEVICE, int, const void *)(device) == OWN;
+}
+
+typedef struct {
+  uint32_t version;
+  void *(*alloc)(void *, size_t);
+  void (*free)(void *, void *);
+  const void *(*info)(const void *);
+  void *(*reserve)(void *, size_t);
+  void *optional[8];
+  const void *memory;
+} Allocator;
+
+static void *take(void *self, size_t bytes) { (void)self; atomic_fetch_add(&live, 1); return malloc(bytes ? bytes : 1); }
+static void give(void *self, void *piece) { (void)self; if (piece) atomic_fetch_sub(&live, 1); free(piece); }
+static const void *memory_of(const void *self) { return ((const Allocator *)self)->memory; }
+
+static Status make_allocator(void *self, const void *memory, const void *options, Handle *out) {
+  Allocator *allocator = calloc(1, sizeof *allocator);
+  (void)self, (void)options;
+  *allocator = (Allocator){ API, take, give, memory_of, take, { 0 }, memory };
+  *out = allocator;
+  return NULL;
+}
+
+typedef struct {
+  uint32_t version;
+  void (*release)(void *);
+  bool (*can_copy)(const void *, const void *, const void *);
+  Status (*copy)(void *, const Handle *, Handle *, Handle *, size_t);
+} Transfer;
+
+static void keep(void *self) { (void)self; }
+
+static bool can_copy(const void *self, const void *from, const void *to) {
+  (void)self;
+  return CALL(ep_api, KIND_OF_DEVICE, int, const void *)(from) == ON_GPU || CALL(ep_api, KIND_OF_DEVICE, int, const void *)(to) == ON_GPU;
+}
+
+static const char *name_of(Handle value) {
+  const void *device = CALL(ep_api, DEVICE_OF_VALUE, const void *, const void *)(value);
+  if (CALL(ep_api, KIND_OF_DEVICE, int, const void *)(device) != ON_GPU) return "host";
+  return is_own(value) ? "device" : "pinned";
+}
+
+static Status copy_tensors(void *self, const Handle *from, Handle *to, Handle *streams, size_t count) {
+  char line[64];
+  (void)self, (void)streams;
+  for (size_t i = 0; i < count; i++) {
+    void *source, *target;
+    size_t bytes = 0;
+    CALL(api, TENSOR_BYTES, Status, const void *, size_t *)(from[i], &bytes);
+    CALL(api, GET_DATA, Status, const void *, void **)(from[i], &source);
+    CALL(api, GET_DATA, Status, const void *, void **)(to[i], &target);
+    if (is_own(from[i]) == is_own(to[i])) memmove(target, source, bytes);
+    else turn(target, source, bytes);
+  }
+  snprintf(line, sizeof line, "%s>%s %zu", name_of(from[0]), name_of(to[0]), count);
+  Settings settings = { .fail_after = 0 };
+  copy(settings.record, copies);
+  record(&settings, line);
+  return NULL;
+}
+
+static Status make_transfer(void *self, Handle *out) {
+  static Transfer transfer = { API, keep, can_copy, copy_tensors };
+  (void)self;
+  *out = &transfer;
+  return NULL;
 }
 
 /* ---- One node ---- */
@@ -112,9 +210,12 @@ typedef struct {
   void (*release_state)(void *, void *);
   Ep *ep;
   char op;
+  bool is_graph;
+  bool is_captured;
+  void *places[3];
 } Node;
 
-typedef struct { void *data; int type; size_t rank; int64_t dims[RANK_MAX]; } Tensor;
+typedef struct { void *data; void *own; size_t bytes; int type; size_t rank; int64_t dims[RANK_MAX]; } Tensor;
 
 static Status read_tensor(Handle value, Tensor *tensor) {
   Handle info;
@@ -125,7 +226,20 @@ static Status read_tensor(Handle value, Tensor *tensor) {
   if (tensor->rank > RANK_MAX) return status(NOT_IMPLEMENTED, "the fake provider knows 8 dimensions at most");
   CALL(api, GET_DIMS, Status, Handle, int64_t *, size_t)(info, tensor->dims, tensor->rank);
   CALL(api, RELEASE_INFO, void, Handle)(info);
-  return CALL(api, GET_DATA, Status, Handle, void **)(value, &tensor->data);
+  failed = CALL(api, GET_DATA, Status, Handle, void **)(value, &tensor->data);
+  if (failed || !is_own(value)) return failed;
+  /* The kernels are the processor's: they work on a piece that it can read. */
+  CALL(api, TENSOR_BYTES, Status, const void *, size_t *)(value, &tensor->bytes);
+  tensor->own = tensor->data;
+  tensor->data = turn(malloc(tensor->bytes + 1), tensor->own, tensor->bytes);
+  return NULL;
+}
+
+static void give_back(Tensor *tensor, bool is_written) {
+  if (!tensor->own) return;
+  if (is_written) turn(tensor->own, tensor->data, tensor->bytes);
+  free(tensor->data);
+  tensor->own = NULL;
 }
 
 static int64_t dim(const Tensor *tensor, size_t rank, size_t axis) {
@@ -162,8 +276,21 @@ static Status apply(char op, const Tensor *a, const Tensor *b, Tensor *out) {
   return NULL;
 }
 
-static Status run(const Node *node, Handle context) {
-  Tensor in[2], out;
+/* The first time these places are kept, later they stand for those that were given. */
+static void replay(Node *node, Tensor *in, Tensor *out) {
+  if (!node->is_graph) return;
+  Tensor *tensors[3] = { &in[0], &in[1], out };
+  for (size_t i = 0; i < 3; i++) {
+    if (!node->is_captured) node->places[i] = tensors[i]->own;
+    if (!tensors[i]->own) continue;
+    tensors[i]->own = node->places[i];
+    turn(tensors[i]->data, tensors[i]->own, tensors[i]->bytes);
+  }
+  node->is_captured = true;
+}
+
+static Status run(Node *node, Handle context) {
+  Tensor in[2] = { { 0 }, { 0 } }, out = { 0 };
   size_t inputs = 0;
   CALL(api, INPUT_COUNT, Status, Handle, size_t *)(context, &inputs);
   for (size_t i = 0; i < 2; i++) {
@@ -181,8 +308,13 @@ static Status run(const Node *node, Handle context) {
   }
   Handle value;
   Status failed = CALL(api, GET_OUTPUT, Status, Handle, size_t, const int64_t *, size_t, Handle *)(context, 0, out.dims, out.rank, &value);
-  if (!failed) failed = CALL(api, GET_DATA, Status, Handle, void **)(value, &out.data);
-  return failed ? failed : apply(node->op, &in[0], &in[1], &out);
+  if (!failed) failed = read_tensor(value, &out);
+  if (!failed) replay(node, in, &out);
+  if (!failed) failed = apply(node->op, &in[0], &in[1], &out);
+  give_back(&in[0], false);
+  give_back(&in[1], false);
+  give_back(&out, true);
+  return failed;
 }
 
 /* ---- One session's provider ---- */
@@ -254,7 +386,7 @@ static Status compile(void *self, const void **graphs, const void **fused, size_
   for (size_t i = 0; i < count; i++) {
     nodes_of(graphs[i], inner);
     nodes[i] = calloc(1, sizeof(Node));
-    *nodes[i] = (Node){ API, create_state, compute, release_state, self, operation(inner[0]) };
+    *nodes[i] = (Node){ API, create_state, compute, release_state, self, operation(inner[0]), ((Ep *)self)->settings.is_graph, false, { 0 } };
   }
   return NULL;
 }
@@ -292,15 +424,38 @@ static const char *get_version(const void *self) { (void)self; return "1.2.3"; }
 static uint32_t get_vendor_id(const void *self) { (void)self; return 0xfade; }
 static bool is_stream_aware(const void *self) { (void)self; return false; }
 static void release_ep(void *self, Ep *ep) { (void)self; free(ep); }
-static void release_allocator(void *self, Handle allocator) { (void)self, (void)allocator; }
-static Status create_transfer(void *self, Handle *out) { (void)self; *out = NULL; return NULL; }
+static void release_allocator(void *self, Handle allocator) { (void)self; free(allocator); }
+#ifdef DEVICE_MEMORY
+static Status create_transfer(void *self, Handle *out) { return make_transfer(self, out); }
 static Status create_allocator(void *self, const void *memory, const void *options, Handle *out) {
-  (void)self, (void)memory, (void)options;
+  return make_allocator(self, memory, options, out);
+}
+
+static Status add_memory(Handle device) {
+  static Handle own, pinned;
+  if (!own) {
+    CALL(api, CREATE_MEMORY, Status, const char *, int, uint32_t, int, int, size_t, int, Handle *)("Fake", ON_GPU, 0xfade, 0, OWN, 0, 0, &own);
+    CALL(api, CREATE_MEMORY, Status, const char *, int, uint32_t, int, int, size_t, int, Handle *)("FakePinned", ON_GPU, 0xfade, 0, PINNED, 0, 0, &pinned);
+  }
+  Status failed = CALL(ep_api, ADD_ALLOCATOR, Status, Handle, const void *)(device, own);
+#ifndef NO_PINNED
+  if (!failed) failed = CALL(ep_api, ADD_ALLOCATOR, Status, Handle, const void *)(device, pinned);
+#endif
+  return failed;
+}
+#else
+static Status create_transfer(void *self, Handle *out) { (void)self, (void)make_transfer; *out = NULL; return NULL; }
+static Status create_allocator(void *self, const void *memory, const void *options, Handle *out) {
+  (void)self, (void)memory, (void)options, (void)make_allocator;
   *out = NULL;
   return NULL;
 }
+static Status add_memory(Handle device) { (void)device; return NULL; }
+#endif
 static Status create_stream(void *self, const void *memory, const void *options, Handle *out) {
-  return create_allocator(self, memory, options, out);
+  (void)self, (void)memory, (void)options;
+  *out = NULL;
+  return NULL;
 }
 static Status validate(void *self, const void *const *devices, size_t count, const char *text, int *out) {
   (void)self, (void)devices, (void)count, (void)text;
@@ -313,6 +468,7 @@ static Status get_devices(void *self, const void *const *devices, size_t count, 
   for (size_t i = 0; i < count && *found < max && *found < devices_max; i++) {
     if (CALL(api, DEVICE_TYPE, int, const void *)(devices[i]) != 0) continue;
     Status failed = CALL(ep_api, CREATE_EP_DEVICE, Status, void *, const void *, const void *, const void *, Handle *)(self, devices[i], NULL, NULL, &out[*found]);
+    if (!failed) failed = add_memory(out[*found]);
     if (failed) return failed;
     *found += 1;
   }
@@ -330,6 +486,7 @@ static Status create_ep(void *self, const void *const *devices, const void *cons
   ep->release_nodes = release_nodes;
   read_options(options, &ep->settings, line, sizeof line);
   record(&ep->settings, line);
+  copy(copies, ep->settings.record);
   const bool is_refused = is_told(&ep->settings, "refuse");
   if (is_refused || atomic_load(&is_lost)) {
     free(ep);
