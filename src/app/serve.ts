@@ -18,6 +18,7 @@ import { ResponseCache } from '../inference/response-cache.ts'
 import { systemClock } from '../kit/clock.ts'
 import { logger, setLogLevel } from '../kit/log.ts'
 import { systemRandom } from '../kit/random.ts'
+import { boundReceiving } from '../runtime/receive-buffer.ts'
 import { lookAtModels } from '../store/model-changes.ts'
 import { SentModels } from '../store/sent-files.ts'
 import { isEnrolled } from './agent/enrolment.ts'
@@ -179,6 +180,7 @@ async function listen(
   const handle = createHandler(parts)
   const at = { hostname: options.host ?? config.host, port: options.port ?? config.port }
   const tcp = listenTcp(at, handle)
+  boundReceiving(tcp.port ?? 0)
   const path = config.unix_socket ?? options.unixSocket
   if (path === undefined) return { url: tcp.url, stop: () => tcp.stop() }
   const unix = await listenUnix(path, (request) => options.steer(request) ?? handle(request))

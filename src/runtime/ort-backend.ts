@@ -14,8 +14,11 @@ import { createSessionOptions } from './session-options.ts'
 import { readSignature } from './signature.ts'
 import { Threads } from './threads.ts'
 
-/** A third of the weight of a run thread (sched(7)): under full load, loading takes longer and runs hardly notice. */
-const LOADER_NICE = 5
+/**
+ * A tenth of the weight of a run thread (sched(7)): runs hardly notice, and under full load, where nothing is left over,
+ * loading takes about ten times as long and ends. The nicest (19) would take seventy times as long.
+ */
+const LOADER_NICE = 10
 
 /** ONNX Runtime through its C ABI: one library, `threads` threads that run, one that loads. */
 export class OrtBackend implements Backend {

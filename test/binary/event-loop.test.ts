@@ -1,5 +1,6 @@
 /** The compiled binary goes on answering while it does what takes long. */
 import { afterAll, beforeAll, expect, test } from 'bun:test'
+import { readdir } from 'node:fs/promises'
 import { connect } from 'node:net'
 import { join } from 'node:path'
 import { BINARY, createFolder, type Running, startServing, writeModel } from '../kit/binary.ts'
@@ -102,4 +103,33 @@ test('small requests are answered while a model of 30 MB is read out of a load',
   const large = send('/v2/repository/models/sent/load', Buffer.from(body))
   expect(await countMeanwhile(large)).toBeGreaterThan(MEANWHILE_MIN)
   expect((await large.answer).toString()).toStartWith('HTTP/1.1 200')
+}, 60_000)
+
+/** Processor time of the server's threads so far, in nanoseconds. */
+async function threadTimes(): Promise<{ main: number; all: number }> {
+  const tasks = `/proc/${server.pid}/task`
+  const times = new Map<string, number>()
+  for (const thread of await readdir(tasks)) {
+    const stat = await Bun.file(`${tasks}/${thread}/schedstat`).text()
+    times.set(thread, Number(stat.split(' ')[0]))
+  }
+  return { main: times.get(String(server.pid)) ?? 0, all: [...times.values()].reduce((a, b) => a + b, 0) }
+}
+
+test('of bodies of megabytes from 32 clients the main thread does the smaller part, and says how long it held the loop', async () => {
+  const elements = 100_000
+  const text = `{"inputs":[{"name":"INPUT0","datatype":"FP32","shape":[${elements}],"data":[`
+  const tail = ']}],"outputs":[{"name":"OUTPUT0","parameters":{"binary_data":true}}]}'
+  const body = Buffer.from(`${text}${'0.12345678901234,'.repeat(elements - 1)}0.5${tail}`)
+  expect(body.length).toBeGreaterThan(1.6e6)
+  const before = await threadTimes()
+  const answers = Array.from({ length: 32 }, () => send('/v2/models/floats/infer', body).answer)
+  for (const answer of await Promise.all(answers))
+    expect(answer.toString('latin1', 0, 12)).toBe('HTTP/1.1 200')
+  const after = await threadTimes()
+  // Were it to decode them as well, nearly everything would be its.
+  expect((after.main - before.main) / (after.all - before.all)).toBeLessThan(0.6)
+  const metrics = await (await fetch(`${server.url}/metrics`)).text()
+  expect(Number(/^limpet_event_loop_held_seconds_count (\d+)$/m.exec(metrics)?.[1])).toBeGreaterThan(0)
+  expect(Number(/^limpet_event_loop_held_max_seconds (\S+)$/m.exec(metrics)?.[1])).toBeGreaterThan(0)
 }, 60_000)

@@ -58,8 +58,8 @@ test('weights are in it once, whatever the number of threads that run them', asy
     // Loading lets runs go first, which themselves go before nobody.
     const nice = await niceValues(server.pid)
     const own = getPriority()
-    expect([...new Set(nice)].sort((a, b) => a - b)).toEqual([own, own + 5])
-    expect(nice.filter((value) => value === own + 5).length).toBe(1)
+    expect([...new Set(nice)].sort((a, b) => a - b)).toEqual([own, own + 10])
+    expect(nice.filter((value) => value === own + 10).length).toBe(1)
     expect(await server.stop()).toBe(0)
   }
 }, 60_000)
