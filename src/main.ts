@@ -176,4 +176,10 @@ function describeFailure(error: unknown): number {
   return exitCodeOf(error)
 }
 
+// Without these Bun says what nobody caught and goes on, for as long as `await main()` lasts: half a process, which neither
+// works nor is started again.
+for (const kind of ['uncaughtException', 'unhandledRejection'] as const)
+  process.on(kind, (error) => process.exit(describeFailure(error)))
+// Whoever read what is printed has gone (`| head -1`): no reason to stop serving.
+process.stdout.on('error', () => undefined)
 await main()

@@ -35,6 +35,7 @@ export class KeptLine {
   #reference: string | undefined
   #line: Line | undefined
   readonly #waiting = new Set<() => void>()
+  readonly #broken = Promise.withResolvers<never>()
 
   constructor(parts: KeptLineParts) {
     this.#parts = parts
@@ -62,8 +63,21 @@ export class KeptLine {
     this.#waiting.delete(wake)
   }
 
-  /** Runs until the signal fires. */
+  /** Runs until the signal fires; fails when what this device does with its line has. */
   async run(stop: AbortSignal): Promise<void> {
+    await Promise.race([this.#keep(stop), this.#broken.promise])
+  }
+
+  /**
+   * What came could not be dealt with, and that is not the other side's fault: a journal on a full disk. The library that
+   * called would deal with nothing more, and nobody would hear of it.
+   */
+  fail(error: unknown): void {
+    this.#broken.reject(error)
+    this.#line?.drop()
+  }
+
+  async #keep(stop: AbortSignal): Promise<void> {
     const { clock } = this.#parts
     while (!stop.aborted) {
       const began = clock.elapsed()
@@ -97,9 +111,10 @@ export class KeptLine {
       this.#line = line
       for (const wake of this.#waiting) wake()
       LOG.info('link.up', { mqtt: this.#version, ...limitsOf(line) })
-      this.#parts
-        .onUp?.(line)
-        .catch((error: unknown) => LOG.debug('link.line_left', { reason: messageOf(error) }))
+      this.#parts.onUp?.(line).catch((error: unknown) => {
+        if (error instanceof EdgeError) LOG.debug('link.line_left', { reason: messageOf(error) })
+        else this.fail(error)
+      })
       const end = await line.ended
       if (end.reference !== undefined) this.#follow(end.reference, this.#parts.options().url)
       return end

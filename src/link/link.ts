@@ -316,8 +316,8 @@ export class Link {
       else if (topic === this.#topics.registryState) this.#sync.notice(decodeMessage(RegistryState, payload))
       else this.#takeDesired(decodeMessage(Desired, payload))
     } catch (error) {
-      if (!(error instanceof EdgeError)) throw error
-      LOG.warn('link.message_refused', { topic, reason: error.message })
+      if (error instanceof EdgeError) LOG.warn('link.message_refused', { topic, reason: error.message })
+      else this.#kept.fail(error)
     }
   }
 

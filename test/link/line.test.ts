@@ -130,4 +130,19 @@ describe('a kept line', () => {
     await keepUntil(optionsFor(old), (kept) => kept.isUp)
     expect(old.packets.filter(({ type }) => type === 1)).toHaveLength(2)
   })
+
+  test('ends with what this device could not do with what came; the line is dropped', async () => {
+    const broker = await standIn(() => connack(0))
+    const full = new Error('database or disk is full')
+    const kept = new KeptLine({
+      clock: systemClock,
+      random: { fraction: () => 0.5, bytes: () => new Uint8Array(0) },
+      options: () => optionsFor(broker),
+      greet: () => Promise.resolve(),
+      onUp: () => Promise.reject(full),
+    })
+    const stop = new AbortController()
+    await expect(kept.run(stop.signal)).rejects.toBe(full)
+    stop.abort()
+  })
 })
