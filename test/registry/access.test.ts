@@ -14,6 +14,8 @@ const ACCESS: readonly [route: string, path: string, allowed: string][] = [
   ['GET /v1/health', '/v1/health', 'anyone device admin publisher operator viewer'],
   ['GET /tuf/:file', '/tuf/timestamp.json', 'anyone device admin publisher operator viewer'],
   ['POST /v1/metadata/:role', '/v1/metadata/vision', 'admin publisher'],
+  ['POST /v1/metadata/:role/missing', '/v1/metadata/vision/missing', 'admin publisher'],
+  ['GET /v1/metadata/:role/seen', '/v1/metadata/vision/seen', 'admin publisher'],
   ['GET /v1/models', '/v1/models', 'admin publisher operator viewer'],
   ['GET /v1/models/:family/:name', '/v1/models/vision/yolo', 'admin publisher operator viewer'],
   ['GET /v1/objects/:sha256', `/v1/objects/${HASH}`, 'device admin publisher operator viewer'],
