@@ -10,7 +10,7 @@ test.each(['thrown', 'rejected'])(
   'an error that nobody caught ends the process, with its words: %s',
   async (kind) => {
     const main = join(import.meta.dir, '../../src/main.ts')
-    const preload = join(import.meta.dir, '../kit/fail-later.ts')
+    const preload = Bun.fileURLToPath(import.meta.resolve('../kit/fail-later.ts'))
     const command = [process.execPath, '--preload', preload, main, 'serve', '--port', '0']
     await using child = Bun.spawn([...command, '--state', path, '--models', path], {
       cwd: path,
