@@ -126,18 +126,32 @@ export class ServeClient implements ServePort {
     const name = of.model.slice(of.model.lastIndexOf('/') + 1)
     const path = `/v2/models/${encodeURIComponent(name)}/versions/${encodeURIComponent(of.version)}/infer`
     const { body, headerBytes } = encodeRequest(sample.inputs as readonly Tensor[])
-    const limited = AbortSignal.any([signal, AbortSignal.timeout(REPLAY_MS_MAX)])
-    const answer = await this.#send('POST', path, limited, {
-      body,
-      headers: { [HEADER_LENGTH]: String(headerBytes) },
-    })
-    const bytes = new Uint8Array(await answer.arrayBuffer())
+    const sent = { body, headers: { [HEADER_LENGTH]: String(headerBytes) } }
+    const { answer, bytes } = await this.#sendWhole(path, sent, signal)
     // Too busy, or not ready yet: it says nothing about the answer.
     if (answer.status === 429 || answer.status === 503)
       throw new EdgeError('peer_failed', `Cannot replay: ${answer.status}`)
     if (!answer.ok) return `answered ${answer.status}: ${Buffer.from(bytes).toString().slice(0, 500)}`
     const { outputs } = decodeAnswer(bytes, answer.headers.get(HEADER_LENGTH))
     return compareAnswer(sample.expected, outputs.map(toElements), golden)?.reason
+  }
+
+  /** With all that is answered. A process that ends meanwhile, or takes too long, is no fault of this one. */
+  async #sendWhole(
+    path: string,
+    sent: { body: Uint8Array<ArrayBuffer>; headers: Record<string, string> },
+    signal: AbortSignal,
+  ): Promise<{ answer: Response; bytes: Uint8Array }> {
+    try {
+      const limited = AbortSignal.any([signal, AbortSignal.timeout(REPLAY_MS_MAX)])
+      const answer = await this.#send('POST', path, limited, sent)
+      return { answer, bytes: new Uint8Array(await answer.arrayBuffer()) }
+    } catch (cause) {
+      signal.throwIfAborted()
+      throw new EdgeError('peer_failed', `The serving process does not answer: ${messageOf(cause)}`, {
+        cause,
+      })
+    }
   }
 
   /** Another one for each start of the process: it makes its socket anew. */
