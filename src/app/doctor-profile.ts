@@ -3,6 +3,7 @@ import type { Config } from '../config/config.ts'
 import type { ProfileChoice } from '../config/profile-choice.ts'
 import type { Add } from './doctor.ts'
 import { libraryPlaces, memoryBudget, threadsOf } from './runtime.ts'
+import { heatLimits } from './shed-heat.ts'
 
 const GIB = 1024 ** 3
 
@@ -29,6 +30,7 @@ function listSet(choice: ProfileChoice, config: Config): string[] {
   const wanted = config.runtime.providers ?? runtime.providers
   const budget = memoryBudget(config, choice)
   const places = libraryPlaces(choice)
+  const heat = heatLimits(config, choice.profile)
   const kind = memory.unified ? 'memory, which the GPU shares' : 'memory'
   return [
     `providers ${wanted.map(({ name }) => name).join(', ')}`,
@@ -36,6 +38,7 @@ function listSet(choice: ProfileChoice, config: Config): string[] {
     budget === 0
       ? `no bound on the ${kind}`
       : `at most ${(budget / GIB).toFixed(1)} GiB of the ${kind}, for all models`,
+    ...(heat === undefined ? [] : [`fewer requests from ${heat.shedCelsius} °C`]),
     `hardware ${[...choice.profile.hardware, choice.profile.name].join(', ')}`,
     ...(places.length === 0 ? [] : [`ONNX Runtime is looked for at ${places.join(', ')}`]),
   ]
@@ -49,7 +52,6 @@ function listTold({ profile }: ProfileChoice): string[] {
   const facts = [
     ...say('power mode wanted', power.mode),
     ...say('slows down from °C', thermal.throttle_celsius),
-    ...say('load should be shed from °C', thermal.shed_celsius),
     ...list('thermal zones', sensors.thermal_zones),
     ...list('power rails', sensors.power_rails),
   ]

@@ -21,6 +21,7 @@ const BY_CODE: Partial<Record<ErrorCode, number>> = {
   model_unavailable: EXIT.unavailable,
   deadline_exceeded: EXIT.unavailable,
   queue_full: EXIT.unavailable,
+  too_hot: EXIT.unavailable,
   storage_failed: EXIT.storage,
   storage_full: EXIT.storage,
   config_invalid: EXIT.config,

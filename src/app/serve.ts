@@ -36,6 +36,7 @@ import { ModelRepository } from './model-repository.ts'
 import { pollModels } from './poll-models.ts'
 import { readRestrictions } from './restrictions.ts'
 import { memoryBudget, type OpenedRuntime, openRuntime } from './runtime.ts'
+import { shedHeat } from './shed-heat.ts'
 import { sketchFamilies } from './sketches.ts'
 
 export interface ServeOptions {
@@ -91,6 +92,7 @@ export async function runServe(options: ServeOptions, print: (line: string) => v
   const steer = steerCapture(capture, { config, lanes })
   const server = await listen(config.http, app, { ...options, steer })
   const stopping = new AbortController()
+  void shedHeat({ config, profile: profile.profile, engine, clock: systemClock, stop: stopping.signal })
   // What is wrong with the folder itself is said when it is read.
   const loaded = await lookAtModels(options.models).catch(() => new Map<string, string>())
   await repository.loadAll()

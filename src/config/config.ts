@@ -6,6 +6,7 @@ import { HttpSettings } from './http-settings.ts'
 import { NamedLibraries } from './provider-libraries.ts'
 import { RegistrySettings } from './registry-settings.ts'
 import { Providers } from './session-settings.ts'
+import { ThermalSettings } from './thermal-settings.ts'
 import { parseToml } from './toml.ts'
 
 /** Everything that can be set for a device, with its bounds. Unknown keys are refused. */
@@ -101,6 +102,7 @@ const Config = z.strictObject({
     })
     .prefault({}),
   health: HealthSettings.prefault({}),
+  thermal: ThermalSettings,
   commands: z
     .strictObject({
       /** Blinks when somebody asks the device to make itself known: a folder like /sys/class/leds/user. */

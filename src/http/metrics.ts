@@ -162,9 +162,15 @@ function serverFamilies(engine: Engine): Family[] {
     },
     {
       name: 'limpet_requests_refused_total',
-      help: 'Requests refused because too many, or too many bytes, were inside',
+      help: 'Requests refused because too many, or too many bytes, were inside, or because the board was hot',
       type: 'counter',
       samples: Object.entries(engine.refused).map(([reason, value]) => ({ labels: { reason }, value })),
+    },
+    {
+      name: 'limpet_admitted_share',
+      help: 'Of the requests that come, so much is let in; below 1 while the board is hot',
+      type: 'gauge',
+      samples: [{ labels: {}, value: engine.share }],
     },
     {
       name: 'limpet_model_state',

@@ -20,6 +20,7 @@ const INFER: readonly ErrorCode[] = [
   ...LANE,
   'output_unsupported',
   'queue_full',
+  'too_hot',
   'cancelled',
   'runtime_failed',
   'deadline_exceeded',

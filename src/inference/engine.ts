@@ -16,13 +16,18 @@ export interface Permit {
   leave(): void
 }
 
+const WHOLE = 1000
+
 /** The door: counts who is inside and what they carry, and knows the way to the lanes. */
 export class Engine {
   readonly lanes: Lanes
   readonly #options: EngineOptions
   #requests = 0
   #bytes = 0
-  readonly #refused = { requests: 0, bytes: 0 }
+  readonly #refused = { requests: 0, bytes: 0, heat: 0 }
+  #share = 1
+  /** Of the next request, what those before it have left of theirs; in thousandths, which add up to a whole. */
+  #due = 0
 
   constructor(options: EngineOptions) {
     this.lanes = options.lanes
@@ -38,9 +43,19 @@ export class Engine {
     return this.#bytes
   }
 
-  /** Requests that were turned away since the start: at the door, or because of what they carried. */
-  get refused(): Readonly<Record<'requests' | 'bytes', number>> {
+  /** Requests that were turned away since the start: at the door, because of what they carried, or to let the board cool. */
+  get refused(): Readonly<Record<'requests' | 'bytes' | 'heat', number>> {
     return this.#refused
+  }
+
+  /** Of what comes, so much may come in; 1 is all. */
+  get share(): number {
+    return this.#share
+  }
+
+  /** Of a quarter each fourth one comes in, so that no client is shut out for long. */
+  admit(share: number): void {
+    this.#share = share
   }
 
   /** Refused at once when too many are inside. */
@@ -52,6 +67,7 @@ export class Engine {
         `${this.#requests} are in flight, at most ${requestsMax} (inference.requests_max)`,
       )
     }
+    if (this.#share < 1) this.#takeTurn()
     this.#requests += 1
     let held = 0
     return {
@@ -65,6 +81,20 @@ export class Engine {
         held = 0
       },
     }
+  }
+
+  #takeTurn(): void {
+    this.#due += Math.round(this.#share * WHOLE)
+    if (this.#due >= WHOLE) {
+      this.#due -= WHOLE
+      return
+    }
+    this.#refused.heat += 1
+    const percent = Math.round(100 * this.#share)
+    throw new EdgeError(
+      'too_hot',
+      `Cannot admit request: the board is hot, and ${percent} % of the requests are let in (limpet_admitted_share)`,
+    )
   }
 
   #hold(bytes: number): void {

@@ -24,6 +24,7 @@ export const ERROR_CODES = {
   unsupported: { http: 501, retry: false },
   model_unavailable: { http: 503, retry: true },
   stopping: { http: 503, retry: true },
+  too_hot: { http: 503, retry: true },
   deadline_exceeded: { http: 504, retry: true },
   storage_failed: { http: 507, retry: true },
   storage_full: { http: 507, retry: false },

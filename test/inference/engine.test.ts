@@ -32,7 +32,7 @@ test('admits as many as it may, refuses one more, and admits again when one has 
   )
   first.leave()
   expect(refusal(() => engine.enter())).toBeUndefined()
-  expect([engine.requests, engine.refused]).toEqual([2, { requests: 1, bytes: 0 }])
+  expect([engine.requests, engine.refused]).toEqual([2, { requests: 1, bytes: 0, heat: 0 }])
 })
 
 test('holds as many bytes as it may, refuses one more, and holds again when somebody has left', () => {
@@ -45,7 +45,7 @@ test('holds as many bytes as it may, refuses one more, and holds again when some
     'its 1 bytes and the 100 in flight are too many, at most 100',
   )
   first.leave()
-  expect([engine.bytes, engine.refused]).toEqual([40, { requests: 0, bytes: 1 }])
+  expect([engine.bytes, engine.refused]).toEqual([40, { requests: 0, bytes: 1, heat: 0 }])
   expect(refusal(() => second.hold(60))).toBeUndefined()
 })
 
@@ -77,4 +77,20 @@ test('whatever comes and goes, nothing is kept of those that have left', () => {
     }),
     { seed: SEED, numRuns: 300 },
   )
+})
+
+test('while the board is hot each fourth one comes in, the others hear why, and all when it is over', () => {
+  const engine = create(100, 100)
+  engine.admit(0.25)
+  const refused = Array.from({ length: 8 }, () => refusal(() => engine.enter()))
+  expect(refused.map((said) => said === undefined)).toEqual([
+    ...[false, false, false, true],
+    ...[false, false, false, true],
+  ])
+  expect(refused[0]).toBe(
+    'too_hot: Cannot admit request: the board is hot, and 25 % of the requests are let in (limpet_admitted_share)',
+  )
+  expect([engine.requests, engine.share, engine.refused.heat]).toEqual([2, 0.25, 6])
+  engine.admit(1)
+  expect(refusal(() => engine.enter())).toBeUndefined()
 })
