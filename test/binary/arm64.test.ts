@@ -1,12 +1,9 @@
 /** The binary for 64-bit Arm, under QEMU where that is installed: it starts, opens its libraries, and gives the same answers. */
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
-import { existsSync } from 'node:fs'
-import { cp, mkdir, rm } from 'node:fs/promises'
+import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
-import { BOARDS } from '../config/boards.ts'
 import {
   BINARY,
-  BINARY_ARM64,
   cleanEnvironment,
   createFolder,
   DATA,
@@ -15,54 +12,33 @@ import {
   runToEnd,
   startServing,
 } from '../kit/binary.ts'
+import { armProcessors, type Emulated, emulate, NOT_EMULATED } from '../kit/emulated.ts'
 import { inferBinary, tensorOf } from '../kit/v2.ts'
 
-const QEMU = Bun.which('qemu-aarch64-static')
-/** Where Debian's cross toolchain puts the C library of the other architecture. */
-const LIBRARIES = '/usr/aarch64-linux-gnu'
-const missing = [
-  ...(QEMU === null ? ['qemu-aarch64-static'] : []),
-  ...[LIBRARIES, BINARY_ARM64].filter((path) => !existsSync(path)),
-]
-if (missing.length > 0) console.warn(`The Arm binary is not tested: there is no ${missing.join(', no ')}`)
-
-/** The processor of an Arm server. ONNX Runtime looks here for what it may use, and QEMU would show it the host's. */
-const CPU = [
-  'BogoMIPS\t: 50.00',
-  'Features\t: fp asimd evtstrm aes pmull sha1 sha2 crc32 atomics fphp asimdhp cpuid asimdrdm lrcpc dcpop asimddp',
-  'CPU implementer\t: 0x41',
-  'CPU architecture: 8',
-  'CPU variant\t: 0x3',
-  'CPU part\t: 0xd0c',
-  'CPU revision\t: 1',
-]
-
-describe.skipIf(missing.length > 0)('the Arm binary', () => {
+describe.skipIf(NOT_EMULATED.length > 0)('the Arm binary', () => {
   let folder: Awaited<ReturnType<typeof createFolder>>
-  let prefix: string
+  let emulated: Emulated
   let arm: Running | undefined
   let native: Running | undefined
-  const emulated = (...args: string[]) => [QEMU ?? '', '-L', prefix, BINARY_ARM64, ...args]
   const home = (name: string) => join(folder.path, name)
   /** Each has a state folder of its own: the libraries inside are not the same. */
   const environment = (name: string) => ({ env: cleanEnvironment(home(name)) })
 
   beforeAll(async () => {
     folder = await createFolder()
-    prefix = home('prefix')
-    await cp(LIBRARIES, prefix, { recursive: true, verbatimSymlinks: true })
-    const processors = [0, 1].map((index) => [`processor\t: ${index}`, ...CPU, ''].join('\n'))
-    await Bun.write(join(prefix, 'proc/cpuinfo'), `${processors.join('\n')}\n`)
+    // The processor of an Arm server.
+    emulated = await emulate(folder.path, { 'proc/cpuinfo': armProcessors(2, '0xd0c') })
     for (const name of ['arm', 'native']) await mkdir(home(name))
     const serve = ['serve', '--models', MODELS, '--port', '0']
     native = await startServing(home('native'), { command: [BINARY, ...serve], ...environment('native') })
-    arm = await startServing(home('arm'), { command: emulated(...serve), ...environment('arm') })
+    arm = await startServing(home('arm'), { command: [emulated.program, ...serve], ...environment('arm') })
   }, 60_000)
 
   afterAll(async () => {
     await native?.stop()
     // Has ended by itself unless a test failed.
     await arm?.stop('SIGKILL')
+    await emulated.close()
     await folder.remove()
   })
 
@@ -81,7 +57,7 @@ describe.skipIf(missing.length > 0)('the Arm binary', () => {
 
   test('finds itself in order: its architecture, its SQLite, its ONNX Runtime', async () => {
     const { stdout, exitCode } = await runToEnd(home('arm'), {
-      command: emulated('doctor', '--json'),
+      command: [emulated.program, 'doctor', '--json'],
       ...environment('arm'),
     })
     const { healthy, findings } = JSON.parse(stdout) as {
@@ -95,25 +71,6 @@ describe.skipIf(missing.length > 0)('the Arm binary', () => {
     expect(said('profile')[0]).toMatch(/^arm64 \(64-bit Arm\): the architecture is arm64 \(score/)
     expect(said('storage')).toEqual([expect.stringMatching(/SQLite 3\.[\d.]+ opens/)])
     expect(said('runtime')).toContainEqual(expect.stringMatching(/^ONNX Runtime [\d.]+, .*inside the binary/))
-  }, 60_000)
-
-  test('takes a Jetson for what its device tree and its release say', async () => {
-    const jetson = BOARDS.find(({ profile }) => profile === 'jetson-orin-nx-16gb')
-    const tree = ['proc/device-tree/model', 'proc/device-tree/compatible', 'etc/nv_tegra_release']
-    for (const path of tree) await Bun.write(join(prefix, path), jetson?.files[path] ?? '')
-    const { stdout, exitCode } = await runToEnd(home('arm'), {
-      command: emulated('doctor'),
-      ...environment('arm'),
-    })
-    for (const path of tree) await rm(join(prefix, path))
-    expect(exitCode).toBe(0)
-    expect(stdout).toContain(
-      'jetson-orin-nx-16gb (NVIDIA Jetson Orin NX 16 GB): the device tree says nvidia,p3768',
-    )
-    expect(stdout).toContain('JetPack 5: brings CUDA 11.4')
-    expect(stdout).toContain('6 run threads')
-    expect(stdout).toContain('of the memory, which the GPU shares, for all models')
-    expect(stdout).toContain('power mode wanted MAXN')
   }, 60_000)
 
   test('adds integers exactly', async () => {

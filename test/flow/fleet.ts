@@ -7,8 +7,19 @@ import { BINARY, cleanEnvironment, freePort, type Running, runToEnd, startServin
 import { type RunningRegistry, startRegistry } from '../kit/registry.ts'
 import { packVersion, publisherKey, signFamily, upload, type Version } from '../registry/publish.ts'
 
+/** What a device runs on. */
+interface Machine {
+  readonly program: string
+  /** So many times as slow as this one. */
+  readonly slowness: number
+}
+
+const THIS_MACHINE: Machine = { program: BINARY, slowness: 1 }
+
 export interface Device {
   readonly name: string
+  /** This one, where it is not said. */
+  readonly machine?: Machine
   /** Its state is below. */
   readonly home: string
   readonly state: string
@@ -90,16 +101,16 @@ export class Fleet {
   }
 
   /** `at` is where the device finds the registry. */
-  async enrol(name: string, at = this.registry.url): Promise<Device> {
+  async enrol(name: string, at = this.registry.url, machine = THIS_MACHINE): Promise<Device> {
     const home = join(this.#folder, name)
     await mkdir(home, { recursive: true })
     const answer = await expectOk(this.registry.ask('POST', '/v1/tokens', { device: name }))
     const { token } = (await answer.json()) as { token: string }
     const { exitCode, stderr } = await runToEnd(home, {
-      command: [BINARY, 'enrol', '--registry', at, '--token', token],
+      command: [machine.program, 'enrol', '--registry', at, '--token', token],
     })
     if (exitCode !== 0) throw new Error(stderr)
-    return { name, home, state: join(home, 'state') }
+    return { name, machine, home, state: join(home, 'state') }
   }
 
   /** What the registry has heard of the device, oldest first. */
@@ -112,7 +123,7 @@ export class Fleet {
 
   /** A command at the device. */
   async run(device: Device, args: readonly string[]): Promise<void> {
-    const { exitCode, stderr } = await runToEnd(device.home, { command: [BINARY, ...args] })
+    const { exitCode, stderr } = await runToEnd(device.home, { command: [programOf(device), ...args] })
     if (exitCode !== 0) throw new Error(stderr)
   }
 
@@ -124,17 +135,22 @@ export class Fleet {
   ): Promise<Status> {
     let last: Status | undefined
     try {
-      return await eventually(`${model} ${expected.version} is ${expected.state}`, async () => {
+      const look = async () => {
         last = await glanceAt(device)
         const update = last?.models.find((each) => each.model === model)?.update
         const isEnd = update?.version === expected.version && ENDED.includes(update.state)
         if (isEnd && update.state !== expected.state) throw new Error(JSON.stringify(update))
         return isEnd ? last : undefined
-      })
+      }
+      return await eventually(`${model} ${expected.version} is ${expected.state}`, look, device.machine)
     } catch (cause) {
       throw new Error(`It is ${JSON.stringify(last?.models)}`, { cause })
     }
   }
+}
+
+function programOf({ machine = THIS_MACHINE }: Device): string {
+  return machine.program
 }
 
 const ENDED = ['committed', 'rejected', 'failed', 'reverted', 'stuck']
@@ -153,12 +169,17 @@ export interface ToldEvent {
 const WAIT_MS_MAX = 60_000
 
 /** Looks until it is so, or says what it was waiting for. */
-export async function eventually<T>(what: string, look: () => Promise<T>): Promise<NonNullable<T>> {
-  const deadline = performance.now() + WAIT_MS_MAX
+export async function eventually<T>(
+  what: string,
+  look: () => Promise<T>,
+  { slowness } = THIS_MACHINE,
+): Promise<NonNullable<T>> {
+  const waitMsMax = WAIT_MS_MAX * slowness
+  const deadline = performance.now() + waitMsMax
   for (;;) {
     const found = await look()
     if (found !== undefined && found !== null && found !== false) return found as NonNullable<T>
-    if (performance.now() > deadline) throw new Error(`Not so after ${WAIT_MS_MAX} ms: ${what}`)
+    if (performance.now() > deadline) throw new Error(`Not so after ${waitMsMax} ms: ${what}`)
     await Bun.sleep(100)
   }
 }
@@ -179,9 +200,9 @@ export async function startUp(
   await Bun.write(config, settings)
   for (let tries = 1; ; tries += 1) {
     const port = await freePort()
-    const command = [BINARY, 'up', '--config', config, '--port', String(port)]
+    const command = [programOf(device), 'up', '--config', config, '--port', String(port)]
     try {
-      return await startServing(device.home, { command, env })
+      return await startServing(device.home, { command, env, slowness: device.machine?.slowness ?? 1 })
     } catch (error) {
       // Somebody else on this machine was given it meanwhile.
       if (tries === PORT_TRIES_MAX || !String(error).includes(`Is port ${port} in use`)) throw error
@@ -201,7 +222,7 @@ export async function glanceAt(device: Device): Promise<Status | undefined> {
 /** As `limpet status --json` tells it; undefined while no agent answers. */
 export async function statusOf(device: Device): Promise<Status | undefined> {
   const { stdout, exitCode } = await runToEnd(device.home, {
-    command: [BINARY, 'status', '--json'],
+    command: [programOf(device), 'status', '--json'],
     env: cleanEnvironment(device.home),
   })
   return exitCode === 0 ? Status.parse(JSON.parse(stdout)) : undefined

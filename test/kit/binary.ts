@@ -26,6 +26,8 @@ export interface Spawned {
   /** What it prints when it serves, with where; that of `serve` and `up` without it. */
   readonly ready?: RegExp
   readonly env?: Record<string, string>
+  /** It is waited for so many times as long as for what this machine runs itself. */
+  readonly slowness?: number
 }
 
 /** A folder of its own for each test file, removed at the end. */
@@ -56,9 +58,10 @@ export async function startServing(folder: string, spawned: Spawned): Promise<Ru
   let printed = ''
   const { promise: url, resolve, reject } = Promise.withResolvers<string>()
   let isServing = false
+  const waitMsMax = START_MS_MAX * (spawned.slowness ?? 1)
   const timer = setTimeout(
-    () => reject(new Error(`Not serving after ${START_MS_MAX} ms: ${printed}`)),
-    START_MS_MAX,
+    () => reject(new Error(`Not serving after ${waitMsMax} ms: ${printed}`)),
+    waitMsMax,
   )
   const read = async () => {
     const decoder = new TextDecoder()
