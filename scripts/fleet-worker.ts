@@ -82,7 +82,7 @@ function look(): Looked {
     heartbeats: devices.reduce((sum, { heartbeats }) => sum + heartbeats, 0),
     busy: devices.filter(({ isBusy }) => isBusy).length,
     verified: trust?.verified ?? 0,
-    untold: devices.filter(({ outbox }) => outbox.after(0, 1).length > 0).length,
+    untold: devices.filter(({ isUntold }) => isUntold).length,
     running,
     residentBytes: process.memoryUsage.rss(),
     cpuSeconds: (user + system) / 1e6,
@@ -92,6 +92,11 @@ function look(): Looked {
 function tell(): Told {
   return {
     kind: 'told',
-    devices: Object.fromEntries(devices.map(({ id, told, store }) => [id, { told, served: store.served }])),
+    devices: Object.fromEntries(
+      devices.map(({ id, told, store, points, telemetry }) => [
+        id,
+        { told, served: store.served, points, arePointsWaiting: telemetry.waiting.bytes > 0 },
+      ]),
+    ),
   }
 }

@@ -1,6 +1,7 @@
 /**
  * A fleet in a box: `bun scripts/fleet.ts [--devices 1000] [--workers N] [--heartbeat-seconds 30] [--steady-seconds 60]
- * [--p95-ms-max 200] [--json]`.
+ * [--p95-ms-max 200] [--connects-per-second-max 400]
+ * [--minutes-max 20] [--json]`.
  * The compiled registry and Debian's Mosquitto on loopback, and devices that are the real agent's line, trust, journal and
  * update machine over a scripted disk and data plane, many to a process. Each act prints what it saw as a line; the
  * exit code is 1 where it is not what was promised.
@@ -16,10 +17,13 @@ import {
   nothingWrongWasDecided,
   reconnectStorm,
   type Stage,
+  sayHowItAnswered,
   steadyState,
 } from './fleet/acts.ts'
 import { Central } from './fleet/central.ts'
 import { Crew } from './fleet/crew.ts'
+import { nothingMeasuredWasLost } from './fleet/measured-act.ts'
+import { Onlooker } from './fleet/onlooker.ts'
 import { rollOut, rollOutBad } from './fleet/rollout-acts.ts'
 
 const { values } = parseArgs({
@@ -29,6 +33,8 @@ const { values } = parseArgs({
     'heartbeat-seconds': { type: 'string', default: '30' },
     'steady-seconds': { type: 'string', default: '60' },
     'p95-ms-max': { type: 'string', default: '200' },
+    'connects-per-second-max': { type: 'string', default: '400' },
+    'minutes-max': { type: 'string', default: '20' },
     json: { type: 'boolean', default: false },
   },
 })
@@ -46,7 +52,7 @@ let central: Central | undefined
 let code = 0
 try {
   central = await Central.start(folder)
-  await show(central)
+  await Promise.race([show(central), givenUp()])
 } catch (error) {
   code = 1
   console.error(error instanceof Error ? (error.stack ?? error.message) : String(error))
@@ -57,6 +63,13 @@ try {
 }
 process.exit(code)
 
+/** A run that hangs ends, and says so. */
+async function givenUp(): Promise<never> {
+  const minutes = Number(values['minutes-max'])
+  await Bun.sleep(minutes * 60_000)
+  throw new Error(`Not done after ${minutes} minutes`)
+}
+
 async function show(at: Central): Promise<void> {
   const stage: Stage = {
     central: at,
@@ -64,7 +77,9 @@ async function show(at: Central): Promise<void> {
     devices,
     heartbeatSeconds,
     steadySeconds: Number(values['steady-seconds']),
+    onlooker: new Onlooker(at),
     p95MsMax: Number(values['p95-ms-max']),
+    connectsPerSecondMax: Number(values['connects-per-second-max']),
     say,
   }
   const began = performance.now()
@@ -84,6 +99,7 @@ async function show(at: Central): Promise<void> {
     spreadMs: (devices / ARRIVALS_PER_SECOND) * 1000,
     badVersions: [BAD],
   })
+  stage.onlooker.start()
   await allArePresent(stage, 'arrived')
   await assign(stage, '1')
   await allRun(stage, '1', 'a first version on all')
@@ -98,6 +114,9 @@ async function show(at: Central): Promise<void> {
     ['1', '2', '3'],
     ['1', '2', '3', BAD, '3'],
   ])
+  await nothingMeasuredWasLost(stage)
+  await stage.onlooker.stop()
+  sayHowItAnswered(stage)
 }
 
 function say(act: string, figures: Readonly<Record<string, unknown>>): void {

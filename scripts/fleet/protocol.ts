@@ -33,11 +33,21 @@ export interface Looked {
   readonly cpuSeconds: number
 }
 
-/** What each device has told, and has served, in order. */
+/** What each device has told, and has served, in order; and what it has measured. */
 export interface Told {
   readonly kind: 'told'
   readonly devices: Readonly<
-    Record<string, { readonly told: readonly string[]; readonly served: readonly string[] }>
+    Record<
+      string,
+      {
+        readonly told: readonly string[]
+        readonly served: readonly string[]
+        /** Of one series. */
+        readonly points: number
+        /** Whether the registry has not said yet that it has them all. */
+        readonly arePointsWaiting: boolean
+      }
+    >
   >
 }
 

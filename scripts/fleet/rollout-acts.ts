@@ -1,6 +1,7 @@
 /** Acts about rollouts: one that comes to its end, and one of a version that is no good. */
-import { claim, POLICY, type Stage, until } from './acts.ts'
+import { POLICY, type Stage, until } from './acts.ts'
 import { MODEL } from './central.ts'
+import { claim } from './figures.ts'
 
 /** Shares of the fleet; the first is large enough that a few failures are a rate. */
 const WAVES = [10, 25, 50, 100].map((percent) => ({ percent, soak_seconds: 2, success_percent_min: 90 }))
@@ -35,6 +36,7 @@ export async function rollOut(stage: Stage, version: string): Promise<void> {
   ]
   let seen: Rollout | undefined
   const seconds = await until(
+    stage,
     `the rollout of ${version} is done`,
     async () => {
       seen = await look(stage, { id, version })
@@ -65,6 +67,7 @@ export async function rollOutBad(stage: Stage, version: string, before: string):
   const id = await begin(stage, version)
   let seen: Rollout | undefined
   const seconds = await until(
+    stage,
     `the rollout of ${version} is taken back`,
     async () => {
       seen = await look(stage, { id, version })
@@ -76,7 +79,7 @@ export async function rollOutBad(stage: Stage, version: string, before: string):
     },
     () => seen,
   )
-  await until(`all run ${before} again`, async () => {
+  await until(stage, `all run ${before} again`, async () => {
     const now = await crew.look()
     return now.running[`${MODEL}@${before}`] === devices && now.busy === 0 && now.untold === 0
   })

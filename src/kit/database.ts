@@ -21,13 +21,35 @@ export function openDatabase(options: { addonPath: string; path: string }): Data
     database.pragma('journal_mode = WAL')
     database.pragma('synchronous = FULL')
     database.pragma('foreign_keys = ON')
-    return database
+    return keepStatements(database)
   } catch (cause) {
     const what = `Cannot open the database "${options.path}": ${messageOf(cause)}`
     // SQLite calls it an I/O error when there is no room for the index of its log.
     if (isFull(options.path)) throw new EdgeError('storage_full', `${what}: the disk is full`, { cause })
     throw new EdgeError('storage_failed', what, { cause })
   }
+}
+
+/** Of one database. Texts of SQL are written in the program, and few of them are put together from parts. */
+const STATEMENTS_MAX = 512
+
+/**
+ * The same text gives the same statement. To prepare one costs more than to run it, and what is thrown away is memory of
+ * SQLite's that the garbage collector does not see. So a statement must not be altered after `prepare` by one of its users
+ * alone (`pluck`), nor be stepped through (`iterate`) while somebody else may run it.
+ */
+function keepStatements(database: Database): Database {
+  const prepare = database.prepare.bind(database)
+  const kept = new Map<string, BetterSqlite.Statement>()
+  const prepareOnce = (sql: string): BetterSqlite.Statement => {
+    const known = kept.get(sql)
+    if (known !== undefined) return known
+    const statement = prepare(sql)
+    if (kept.size >= STATEMENTS_MAX) kept.clear()
+    kept.set(sql, statement)
+    return statement
+  }
+  return Object.assign(database, { prepare: prepareOnce })
 }
 
 const ROOM_BYTES_MIN = 64 * 1024

@@ -1,5 +1,5 @@
 import type { Clock } from '../kit/clock.ts'
-import { type Database, type Statement, transact } from '../kit/database.ts'
+import { type Database, transact } from '../kit/database.ts'
 import { logger } from '../kit/log.ts'
 import type { Backlog } from './backlog-sender.ts'
 import { encodeMessage } from './messages.ts'
@@ -43,7 +43,6 @@ export class TelemetryOutbox implements Backlog {
   #bytes: number
   #dropped = 0
   #isDropping = false
-  readonly #statements = new Map<string, Statement<unknown[], unknown>>()
   #onPut: () => void = () => undefined
 
   constructor(parts: {
@@ -114,7 +113,7 @@ export class TelemetryOutbox implements Backlog {
     this.#isDropping = false
     transact(this.#database, () => {
       this.#bytes -= this.#measure(seq)
-      this.#prepare('DELETE FROM telemetry_outbox WHERE seq <= ?').run(seq)
+      this.#database.prepare('DELETE FROM telemetry_outbox WHERE seq <= ?').run(seq)
     })
   }
 
@@ -124,16 +123,18 @@ export class TelemetryOutbox implements Backlog {
 
   #insert(batch: Batch, seq?: number): void {
     const body = JSON.stringify(batch)
-    this.#prepare(
-      'INSERT INTO telemetry_outbox (seq, step_seconds, from_ms, to_ms, body) VALUES (?, ?, ?, ?, ?)',
-    ).run(seq ?? null, batch.step_seconds, batch.from, batch.to, body)
+    this.#database
+      .prepare(
+        'INSERT INTO telemetry_outbox (seq, step_seconds, from_ms, to_ms, body) VALUES (?, ?, ?, ?, ?)',
+      )
+      .run(seq ?? null, batch.step_seconds, batch.from, batch.to, body)
     this.#bytes += body.length + ROW_BYTES
   }
 
   #oldest(bytesMax: number): Row[] {
-    const rows = this.#prepare<[number], Row>('SELECT * FROM telemetry_outbox ORDER BY seq LIMIT ?').all(
-      BATCHES_MAX,
-    )
+    const rows = this.#database
+      .prepare<[number], Row>('SELECT * FROM telemetry_outbox ORDER BY seq LIMIT ?')
+      .all(BATCHES_MAX)
     let bytes = 0
     const fitting = rows.findIndex(({ body }) => {
       bytes += body.length + ROW_BYTES
@@ -144,9 +145,9 @@ export class TelemetryOutbox implements Backlog {
   }
 
   #markSent(last: number): void {
-    const mark = this.#prepare('UPDATE telemetry_outbox SET sent = 1 WHERE seq <= ? AND sent = 0')
+    const mark = this.#database.prepare('UPDATE telemetry_outbox SET sent = 1 WHERE seq <= ? AND sent = 0')
     const unsent = 'SELECT 1 FROM telemetry_outbox WHERE seq <= ? AND sent = 0 LIMIT 1'
-    if (this.#prepare(unsent).get(last) === undefined) return
+    if (this.#database.prepare(unsent).get(last) === undefined) return
     transact(this.#database, () => mark.run(last))
   }
 
@@ -163,7 +164,7 @@ export class TelemetryOutbox implements Backlog {
       const rows = this.#group(step, longer)
       const last = rows.at(-1)
       if (last === undefined) continue
-      const remove = this.#prepare('DELETE FROM telemetry_outbox WHERE seq = ?')
+      const remove = this.#database.prepare('DELETE FROM telemetry_outbox WHERE seq = ?')
       for (const { seq } of rows) remove.run(seq)
       this.#bytes -= rows.reduce((sum, { body }) => sum + body.length + ROW_BYTES, 0)
       this.#insert(
@@ -190,17 +191,19 @@ export class TelemetryOutbox implements Backlog {
   }
 
   #unsent(step: number, { from, count }: { from: number; count: number }): Row[] {
-    return this.#prepare<[number, number, number], Row>(
-      'SELECT * FROM telemetry_outbox WHERE sent = 0 AND step_seconds = ? AND seq >= ? ORDER BY seq LIMIT ?',
-    ).all(step, from, count)
+    return this.#database
+      .prepare<[number, number, number], Row>(
+        'SELECT * FROM telemetry_outbox WHERE sent = 0 AND step_seconds = ? AND seq >= ? ORDER BY seq LIMIT ?',
+      )
+      .all(step, from, count)
   }
 
   /** The oldest, one after the other: all of them together would take too long to look at. */
   #dropWhile(isTooMuch: (oldest: { to_ms: number }) => boolean): void {
-    const first = this.#prepare<[], { seq: number; to_ms: number; bytes: number }>(
+    const first = this.#database.prepare<[], { seq: number; to_ms: number; bytes: number }>(
       `SELECT seq, to_ms, length(body) + ${ROW_BYTES} AS bytes FROM telemetry_outbox ORDER BY seq LIMIT 1`,
     )
-    const remove = this.#prepare('DELETE FROM telemetry_outbox WHERE seq = ?')
+    const remove = this.#database.prepare('DELETE FROM telemetry_outbox WHERE seq = ?')
     let dropped = 0
     for (let oldest = first.get(); oldest !== undefined && isTooMuch(oldest); oldest = first.get()) {
       remove.run(oldest.seq)
@@ -218,15 +221,8 @@ export class TelemetryOutbox implements Backlog {
     this.#isDropping = true
   }
 
-  /** Each once: this is done every minute, for months. */
-  #prepare<Given extends unknown[] = unknown[], Found = unknown>(sql: string): Statement<Given, Found> {
-    const known = this.#statements.get(sql) ?? this.#database.prepare(sql)
-    this.#statements.set(sql, known)
-    return known as Statement<Given, Found>
-  }
-
   #measure(upTo = Number.MAX_SAFE_INTEGER): number {
     const sum = `SELECT coalesce(sum(length(body) + ${ROW_BYTES}), 0) AS bytes FROM telemetry_outbox WHERE seq <= ?`
-    return this.#prepare<[number], { bytes: number }>(sum).get(upTo)?.bytes ?? 0
+    return this.#database.prepare<[number], { bytes: number }>(sum).get(upTo)?.bytes ?? 0
   }
 }

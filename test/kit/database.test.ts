@@ -1,0 +1,50 @@
+/** Statements are prepared once: whoever asks with the same words shares one, and never sees it. */
+import { describe, expect, test } from 'bun:test'
+import { EMBEDDED } from '../../src/app/embedded.ts'
+import { openDatabase, transact } from '../../src/kit/database.ts'
+
+function openFacts() {
+  const database = openDatabase({ addonPath: EMBEDDED.sqlite.path, path: ':memory:' })
+  database.exec("CREATE TABLE fact (what TEXT); INSERT INTO fact VALUES ('one')")
+  return database
+}
+
+describe('a statement of a database', () => {
+  test('is prepared once for one text, whoever asks', () => {
+    const database = openFacts()
+    expect(database.prepare('SELECT * FROM fact')).toBe(database.prepare('SELECT * FROM fact'))
+    expect(database.prepare('SELECT 1')).not.toBe(database.prepare('SELECT 2'))
+  })
+
+  test('sees a column that was added since', () => {
+    const database = openFacts()
+    const all = () => database.prepare('SELECT * FROM fact').all()
+    expect(all()).toEqual([{ what: 'one' }])
+    database.exec("ALTER TABLE fact ADD COLUMN why TEXT DEFAULT 'because'")
+    expect(all()).toEqual([{ what: 'one', why: 'because' }])
+  })
+
+  test('may be used again within the work that its own rows are for', () => {
+    const database = openFacts()
+    const ask = (what: string) => database.prepare('SELECT what FROM fact WHERE what = ?').all(what)
+    const rows = ask('one').map(() => ask('one'))
+    expect(rows).toEqual([[{ what: 'one' }]])
+  })
+
+  test('works after it has failed, and after its transaction was taken back', () => {
+    const database = openFacts()
+    database.exec('CREATE UNIQUE INDEX one_of_each ON fact (what)')
+    const write = (what: string) => database.prepare('INSERT INTO fact VALUES (?)').run(what).changes
+    expect(() => transact(database, () => write('two') + write('one'))).toThrow('UNIQUE')
+    expect(write('two')).toBe(1)
+  })
+
+  test('is right however many other texts there were', () => {
+    const database = openFacts()
+    const early = database.prepare('SELECT what FROM fact')
+    for (let number = 0; number < 1500; number += 1)
+      expect(database.prepare(`SELECT ${number} AS number`).get()).toEqual({ number })
+    expect(early.get()).toEqual({ what: 'one' })
+    expect(database.prepare('SELECT what FROM fact').get()).toEqual({ what: 'one' })
+  })
+})
