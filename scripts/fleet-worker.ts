@@ -11,6 +11,8 @@ import { SharedTrust } from './fleet/shared-trust.ts'
 
 setLogLevel('error')
 
+const PAGE_BYTES = 1024
+
 let devices: SimulatedDevice[] = []
 let trust: SharedTrust | undefined
 
@@ -55,8 +57,11 @@ async function start(order: Start): Promise<void> {
   reply({ kind: 'started' })
 }
 
+/** Small pages: of thousands of databases, each has many tables with little in them. */
 function memory() {
-  return openDatabase({ addonPath: EMBEDDED.sqlite.path, path: ':memory:' })
+  const database = openDatabase({ addonPath: EMBEDDED.sqlite.path, path: ':memory:' })
+  database.pragma(`page_size = ${PAGE_BYTES}`)
+  return database
 }
 
 function fateOf(id: string, version: string, bad: readonly string[]): Fate {

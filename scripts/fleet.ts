@@ -42,7 +42,7 @@ const devices = Number(values.devices)
 const workers = Number(values.workers ?? Math.max(2, Math.ceil(devices / 2_000)))
 const heartbeatSeconds = Number(values['heartbeat-seconds'])
 /** Devices come for the first time at so many a second. */
-const ARRIVALS_PER_SECOND = 100
+const ARRIVALS_PER_SECOND = 200
 /** That fails on most devices. */
 const BAD = '4'
 

@@ -63,17 +63,20 @@ async function assign(c: Context, parts: AssignmentRouteParts): Promise<Response
   const target = c.req.param('target') ?? ''
   if (target !== 'all') parts.devices.get(target)
   const wanted = await readJson(c.req.raw, Wanted)
-  const models: unknown[] = []
-  for (const one of wanted.models) models.push({ ...one, ...(await parts.published.resolve(one)) })
-  const issued = signAll(() => parts.assignments.assign(target, models as unknown as AssignedModels))
+  const resolved: unknown[] = []
+  for (const one of wanted.models) resolved.push({ ...one, ...(await parts.published.resolve(one)) })
+  const models = resolved as AssignedModels
+  const issued = await signAll(async () =>
+    target === 'all' ? await parts.assignments.assignAll(models) : parts.assignments.assign(target, models),
+  )
   parts.onIssued(issued)
   const revs = Object.fromEntries(issued.map(({ device, rev }) => [device, rev]))
   return c.json(target === 'all' ? { revs } : { rev: revs[target] })
 }
 
-function signAll<T>(sign: () => T): T {
+async function signAll<T>(sign: () => Promise<T>): Promise<T> {
   try {
-    return sign()
+    return await sign()
   } catch (cause) {
     if (!(cause instanceof ZodError)) throw cause
     throw new EdgeError('input_invalid', `Cannot assign: ${prettifyError(cause)}`, { cause })

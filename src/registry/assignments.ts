@@ -30,6 +30,8 @@ export interface AssignmentParts {
 }
 
 const ALL = 'all'
+/** Some tens of milliseconds. */
+const SIGNED_AT_ONCE = 100
 
 /**
  * What each device should run: what operators assign to it or to all, and what rollouts bring it (`desired.ts` says which
@@ -52,19 +54,54 @@ export class Assignments {
 
   /** Gives what was issued because of it: at once, so that what cannot be signed is refused now. */
   assign(target: string, wanted: AssignedModels): Issued[] {
-    const models = JSON.stringify(wanted)
     const issued = transact(this.#database, () => {
-      this.#sayWords(target, wanted)
-      this.#database
-        .prepare(
-          `INSERT INTO assignment (target, models, written) VALUES (?, ?, ?)
-           ON CONFLICT (target) DO UPDATE SET models = excluded.models, written = excluded.written`,
-        )
-        .run(target, models, this.#clock.now())
+      this.#writeDown(target, wanted)
       return this.#devicesOf(target).flatMap((device) => this.current(device) ?? [])
     })
     this.#live.publish({ kind: 'assignment', id: target })
     return issued
+  }
+
+  /**
+   * The same for all devices that have no assignment of their own: written down at once, and signed for some at a time, so
+   * that others are answered in between. Where that is cut off, each device's is signed when it asks.
+   */
+  async assignAll(wanted: AssignedModels): Promise<Issued[]> {
+    this.checkSignable(wanted)
+    transact(this.#database, () => this.#writeDown(ALL, wanted))
+    this.#live.publish({ kind: 'assignment', id: ALL })
+    const issued: Issued[] = []
+    let after: string | undefined = ''
+    while (after !== undefined) {
+      const [some, last]: [Issued[], string | undefined] = transact(this.#database, () => {
+        const devices = this.#without(after ?? '')
+        return [devices.flatMap((device) => this.current(device) ?? []), devices.at(-1)]
+      })
+      issued.push(...some)
+      after = last
+      await new Promise((resolve) => setImmediate(resolve))
+    }
+    return issued
+  }
+
+  /** The next of those that have no assignment of their own. */
+  #without(after: string): string[] {
+    return this.#database
+      .prepare<[string, number], { id: string }>(
+        'SELECT id FROM device WHERE id > ? AND id NOT IN (SELECT target FROM assignment) ORDER BY id LIMIT ?',
+      )
+      .all(after, SIGNED_AT_ONCE)
+      .map(({ id }) => id)
+  }
+
+  #writeDown(target: string, wanted: AssignedModels): void {
+    this.#sayWords(target, wanted)
+    this.#database
+      .prepare(
+        `INSERT INTO assignment (target, models, written) VALUES (?, ?, ?)
+         ON CONFLICT (target) DO UPDATE SET models = excluded.models, written = excluded.written`,
+      )
+      .run(target, JSON.stringify(wanted), this.#clock.now())
   }
 
   /** The device goes back to what all run; where nothing is said for all, to nothing. */

@@ -211,4 +211,19 @@ describe('assignments', () => {
     expect([status, body['message']]).toEqual([expected, expect.stringContaining(words)])
     expect(JSON.stringify(stage.registry.assignments.list())).toBe(before)
   })
+
+  test('while one for many devices is signed, others are answered', async () => {
+    const many = Array.from({ length: 250 }, (_, index) => `many-${String(index).padStart(3, '0')}`)
+    for (const id of many) stage.asDevice(id)
+    const { assignments } = stage.registry
+    const signed = () =>
+      stage.database.prepare("SELECT count(*) AS devices FROM issued WHERE device LIKE 'many-%'").get()
+    const signing = assignments.assignAll([{ ...wanted, manifest: yolo.manifest, release: 1 }] as never)
+    expect(signed()).not.toEqual({ devices: many.length })
+    const others = await stage.app.request('/v1/overview', { headers: operator })
+    expect(others.status).toBe(200)
+    const revs = new Map((await signing).map(({ device, rev }) => [device, rev]))
+    expect(many.map((id) => revs.get(id))).toEqual(many.map(() => 1))
+    expect(signed()).toEqual({ devices: many.length })
+  })
 })
