@@ -1,6 +1,7 @@
 /** Many simulated devices in one process; started by `fleet.ts`, which tells it what to do. */
 import { createHash } from 'node:crypto'
 import { mkdir } from 'node:fs/promises'
+import { setPriority } from 'node:os'
 import { EMBEDDED } from '../src/app/embedded.ts'
 import { openDatabase } from '../src/kit/database.ts'
 import { setLogLevel } from '../src/kit/log.ts'
@@ -12,6 +13,9 @@ import { SharedTrust } from './fleet/shared-trust.ts'
 setLogLevel('error')
 
 const PAGE_BYTES = 1024
+/** Devices have processors of their own: on this machine they must not take what the registry and its broker need. */
+const NICENESS = 10
+setPriority(NICENESS)
 
 let devices: SimulatedDevice[] = []
 let trust: SharedTrust | undefined

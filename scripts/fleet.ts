@@ -1,7 +1,7 @@
 /**
  * A fleet in a box: `bun scripts/fleet.ts [--devices 1000] [--workers N] [--heartbeat-seconds 30] [--steady-seconds 60]
  * [--p95-ms-max 200] [--connects-per-second-max 400]
- * [--minutes-max 20] [--json]`.
+ * [--without-second] [--minutes-max 20] [--json]`.
  * The compiled registry and Debian's Mosquitto on loopback, and devices that are the real agent's line, trust, journal and
  * update machine over a scripted disk and data plane, many to a process. Each act prints what it saw as a line; the
  * exit code is 1 where it is not what was promised.
@@ -34,6 +34,7 @@ const { values } = parseArgs({
     'steady-seconds': { type: 'string', default: '60' },
     'p95-ms-max': { type: 'string', default: '200' },
     'connects-per-second-max': { type: 'string', default: '400' },
+    'without-second': { type: 'boolean', default: false },
     'minutes-max': { type: 'string', default: '20' },
     json: { type: 'boolean', default: false },
   },
@@ -43,6 +44,8 @@ const workers = Number(values.workers ?? Math.max(2, Math.ceil(devices / 2_000))
 const heartbeatSeconds = Number(values['heartbeat-seconds'])
 /** Devices come for the first time at so many a second. */
 const ARRIVALS_PER_SECOND = 200
+/** What is assigned to all, one after the other. */
+const assigned = values['without-second'] ? ['1'] : ['1', '2']
 /** That fails on most devices. */
 const BAD = '4'
 
@@ -104,15 +107,17 @@ async function show(at: Central): Promise<void> {
   await assign(stage, '1')
   await allRun(stage, '1', 'a first version on all')
   await steadyState(stage)
-  await assign(stage, '2')
-  await at.restartRegistry()
-  await allRun(stage, '2', 'a second version on all, and the registry killed in the middle')
+  if (!values['without-second']) {
+    await assign(stage, '2')
+    await at.restartRegistry()
+    await allRun(stage, '2', 'a second version on all, and the registry killed in the middle')
+  }
   await reconnectStorm(stage)
   await rollOut(stage, '3')
   await rollOutBad(stage, BAD, '3')
   await nothingWrongWasDecided(stage, [
-    ['1', '2', '3'],
-    ['1', '2', '3', BAD, '3'],
+    [...assigned, '3'],
+    [...assigned, '3', BAD, '3'],
   ])
   await nothingMeasuredWasLost(stage)
   await stage.onlooker.stop()

@@ -36,12 +36,12 @@ export function mosquittoSettings(at: { folder: string; host: string; port: numb
     `acl_file ${at.folder}/acl`,
     '# Without this a device could come under the client id of another and throw it off.',
     'use_username_as_clientid true',
-    '# Beyond these the broker drops without a word what the registry has not read yet. When the registry comes, it gets the',
-    '# last word of every device at once: room for a hundred thousand. A device has a window of frames, and what waits.',
+    '# Beyond these the broker drops without a word what the registry has not read yet, heartbeats too. When the registry',
+    '# comes, it gets the last word of every device at once: room for a hundred thousand. A device has a window of frames.',
     'max_queued_messages 100000',
     'max_queued_bytes 268435456',
-    '# Of those that are under way to one client; with the 20 of the default a registry takes them in small bites.',
-    'max_inflight_messages 100',
+    '# Under way to one client: what a registry takes together it writes together.',
+    'max_inflight_messages 1000',
     '# For devices elsewhere, certificates: certfile, keyfile, and cafile with require_certificate true.',
   )
 }
