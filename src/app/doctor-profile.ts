@@ -2,6 +2,7 @@ import { availableParallelism } from 'node:os'
 import type { Config } from '../config/config.ts'
 import type { ProfileChoice } from '../config/profile-choice.ts'
 import type { Add } from './doctor.ts'
+import { enginePolicy } from './engines.ts'
 import { libraryPlaces, memoryBudget, threadsOf } from './runtime.ts'
 import { heatLimits } from './shed-heat.ts'
 
@@ -31,6 +32,7 @@ function listSet(choice: ProfileChoice, config: Config): string[] {
   const budget = memoryBudget(config, choice)
   const places = libraryPlaces(choice)
   const heat = heatLimits(config, choice.profile)
+  const engines = enginePolicy({ config, profile: choice })
   const kind = memory.unified ? 'memory, which the GPU shares' : 'memory'
   return [
     `providers ${wanted.map(({ name }) => name).join(', ')}`,
@@ -39,13 +41,16 @@ function listSet(choice: ProfileChoice, config: Config): string[] {
       ? `no bound on the ${kind}`
       : `at most ${(budget / GIB).toFixed(1)} GiB of the ${kind}, for all models`,
     ...(heat === undefined ? [] : [`fewer requests from ${heat.shedCelsius} °C`]),
+    engines.policy === 'off'
+      ? 'nothing made of models is kept'
+      : `up to ${(engines.bytesMax / GIB).toFixed(1)} GiB of what is made of models is kept`,
     `hardware ${[...choice.profile.hardware, choice.profile.name].join(', ')}`,
     ...(places.length === 0 ? [] : [`ONNX Runtime is looked for at ${places.join(', ')}`]),
   ]
 }
 
 function listTold({ profile }: ProfileChoice): string[] {
-  const { power, thermal, sensors, engine_cache, telemetry } = profile
+  const { power, thermal, sensors, telemetry } = profile
   const say = (words: string, value: unknown) => (value === undefined ? [] : [`${words} ${value}`])
   const list = (words: string, names: readonly string[]) =>
     names.length === 0 ? [] : [`${words} ${names.join(', ')}`]
@@ -55,7 +60,5 @@ function listTold({ profile }: ProfileChoice): string[] {
     ...list('thermal zones', sensors.thermal_zones),
     ...list('power rails', sensors.power_rails),
   ]
-  if (engine_cache.policy === 'keep')
-    facts.push(`engines worth keeping up to ${(engine_cache.bytes_max / GIB).toFixed(0)} GiB`)
   return facts.length === 0 ? [] : [...facts, `telemetry every ${telemetry.period_seconds} s`]
 }

@@ -21,6 +21,7 @@ import { PROVIDER_LIBRARIES, PROVIDER_NAMES, providerFullName } from '../runtime
 import { BUILD } from './build-info.ts'
 import { describeCapture } from './describe-capture.ts'
 import { describeLibraries } from './describe-libraries.ts'
+import { examineEngines } from './doctor-engines.ts'
 import { examineProfile } from './doctor-profile.ts'
 import { EMBEDDED } from './embedded.ts'
 import { ModelRepository } from './model-repository.ts'
@@ -51,6 +52,7 @@ export interface Finding {
     | 'providers'
     | 'models'
     | 'capture'
+    | 'engines'
   readonly verdict: 'good' | 'note' | 'bad'
   readonly what: string
 }
@@ -89,6 +91,10 @@ export async function examine(options: DoctorOptions): Promise<Finding[]> {
         what.forEach((line) => void add('capture', 'good', line)),
       ),
     (what) => add('capture', 'bad', what),
+  )
+  await attempt(
+    () => examineEngines({ config, profile, state }, add),
+    (what) => add('engines', 'bad', what),
   )
   await attempt(
     () => examineRuntime({ config, profile, state, models: options.models, add }),

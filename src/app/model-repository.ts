@@ -256,11 +256,13 @@ export class ModelRepository implements ModelControl {
     from: { path: string; folder: string; described: Described; isTransient: boolean },
   ): Promise<LanePlan> {
     const { settings, warmUp, sequences } = from.described
+    const options = sessionOptions(`${model}/${version}`, settings)
     return {
       model,
       version,
       source: { path: from.path },
-      session: sessionOptions(`${model}/${version}`, settings),
+      // What a client sends is gone with its session: the disk is not for that.
+      session: from.isTransient ? { ...options, engineCache: 'off' } : options,
       ...planScheduling(settings, this.#queueItemsMax),
       expected: settings,
       fileBytes: await versionBytes(from.folder),

@@ -43,7 +43,9 @@ export async function probeHere(options: ProbeOptions): Promise<ProbeReport> {
   // Nobody is there to hear the verdict.
   if (environment.isSupervised) void waitForStop(environment).then(() => process.exit(1))
   const config = await loadConfig(options.config ?? environment.config)
-  const backend = await openBackend({ config, state: options.state ?? environment.state })
+  // What it makes of the version on the way is there when the version is switched to.
+  const kept = { state: options.state ?? environment.state, engines: 'guest' } as const
+  const backend = await openBackend({ config, ...kept })
   const lanes = new Lanes({ backend, clock: systemClock, runsMax: 1 })
   const folder = resolve(options.folder)
   const repository = new ModelRepository({

@@ -10,10 +10,12 @@ import { unpackEmbedded } from '../kit/embedded-file.ts'
 import { logger } from '../kit/log.ts'
 import type { ProviderChoice, SessionOptions } from '../runtime/backend.ts'
 import type { GpuSettings } from '../runtime/gpu-settings.ts'
+import type { EngineParts } from '../runtime/kept-sessions.ts'
 import { OrtBackend } from '../runtime/ort-backend.ts'
 import type { ProviderLibrary } from '../runtime/provider-library.ts'
 import { isCpu, PROVIDER_LIBRARIES, providerFullName } from '../runtime/providers.ts'
 import { EMBEDDED } from './embedded.ts'
+import { type EngineRole, openEngines } from './engines.ts'
 import { findProfile } from './profile.ts'
 
 export interface LibraryChoice {
@@ -106,9 +108,18 @@ export interface OpenedRuntime {
   readonly profile: ProfileChoice
   /** Providers that the profile or the config prefers, and that are not there. */
   readonly missing: readonly string[]
+  /** Undefined where nothing is kept. */
+  readonly engines: EngineParts | undefined
 }
 
-export async function openRuntime(from: { config: Config; state: string }): Promise<OpenedRuntime> {
+interface RuntimeWanted {
+  readonly config: Config
+  readonly state: string
+  /** Without it nothing is kept of models, and nothing looked for. */
+  readonly engines?: EngineRole
+}
+
+export async function openRuntime(from: RuntimeWanted): Promise<OpenedRuntime> {
   const profile = await findProfile(from.config)
   const library = await chooseLibrary({ ...from, profile })
   const wanted = preferredProviders({ ...from, profile })
@@ -119,11 +130,13 @@ export async function openRuntime(from: { config: Config; state: string }): Prom
   const missing = wanted.map(({ name }) => name).filter((name) => !providers.some((one) => one.name === name))
   tell(profile, { library, missing })
   const threads = threadsOf(from.config, profile.profile)
-  const backend = new OrtBackend({ libraryPath: library.path, threads, providers, providerLibraries })
-  return { backend, profile, missing }
+  const engines = from.engines && (await openEngines({ ...from, profile }, from.engines))
+  const { path: libraryPath } = library
+  const backend = new OrtBackend({ libraryPath, threads, providers, providerLibraries, engines })
+  return { backend, profile, missing, engines }
 }
 
-export async function openBackend(from: { config: Config; state: string }): Promise<OrtBackend> {
+export async function openBackend(from: RuntimeWanted): Promise<OrtBackend> {
   return (await openRuntime(from)).backend
 }
 
@@ -182,6 +195,7 @@ export function sessionOptions(id: string, settings: ModelSettings): SessionOpti
     threadsInterOp: session.inter_op_threads,
     executionMode: session.execution_mode,
     graphOptimization: session.graph_optimization,
+    engineCache: session.engine_cache ? 'keep' : 'off',
     memoryArena: session.memory_arena,
     memoryPattern: session.memory_pattern,
     freeDimensions: session.free_dimensions,

@@ -18,6 +18,7 @@ import { ResponseCache } from '../inference/response-cache.ts'
 import { systemClock } from '../kit/clock.ts'
 import { logger, setLogLevel } from '../kit/log.ts'
 import { systemRandom } from '../kit/random.ts'
+import type { EngineParts } from '../runtime/kept-sessions.ts'
 import { boundReceiving } from '../runtime/receive-buffer.ts'
 import { lookAtModels } from '../store/model-changes.ts'
 import { SentModels } from '../store/sent-files.ts'
@@ -25,6 +26,7 @@ import { isEnrolled } from './agent/enrolment.ts'
 import { availableBytes } from './available-memory.ts'
 import { BUILD } from './build-info.ts'
 import { CAPTURE_PATH, captureFamilies, captureHandler, openCapture } from './capture.ts'
+import { engineFamilies } from './engines.ts'
 import { exampleCurl } from './example.ts'
 import { keepLogOf } from './keep-log.ts'
 import { waitForStop } from './lifecycle.ts'
@@ -60,7 +62,7 @@ export async function runServe(options: ServeOptions, print: (line: string) => v
   // From here on a signal means a clean stop, also while models are loading.
   const stop = waitForStop(environment)
 
-  const { backend, profile, missing } = await openRuntime({ config, state })
+  const { backend, profile, missing, engines } = await openRuntime({ config, state, engines: 'keeper' })
   const lanes = createLanes(config, { backend, profile })
   const engine = new Engine({
     lanes,
@@ -80,15 +82,9 @@ export async function runServe(options: ServeOptions, print: (line: string) => v
   const tracer = createTracer(config, state)
   const codec = new Codec()
   const capture = await openCapture(config, { state, settings: (model) => repository.settings(model) })
-  const app = await describeApp(config, {
-    engine,
-    repository,
-    tracer,
-    codec,
-    capture,
-    board: describeBoard(profile, missing),
-    isStarted: () => isStarted,
-  })
+  const parts = { engine, repository, tracer, codec, capture, engines }
+  const board = describeBoard(profile, missing)
+  const app = await describeApp(config, { ...parts, board, isStarted: () => isStarted })
   const steer = steerCapture(capture, { config, lanes })
   const server = await listen(config.http, app, { ...options, steer })
   const stopping = new AbortController()
@@ -97,6 +93,7 @@ export async function runServe(options: ServeOptions, print: (line: string) => v
   const loaded = await lookAtModels(options.models).catch(() => new Map<string, string>())
   await repository.loadAll()
   isStarted = true
+  void engines?.cache.trim()
   if (config.models.control === 'poll') {
     const everyMs = config.models.poll_seconds * 1000
     void pollModels({
@@ -133,6 +130,7 @@ function createLanes(
     clock: systemClock,
     runsMax: backend.threads,
     cache: createCache(config),
+    servesMeanwhile: config.engine_cache.serve_meanwhile,
     memory: { bytesMax: memoryBudget(config, profile), availableBytes },
     wait: {
       waitMsMax: config.models.load_wait_seconds_max * 1000,
@@ -199,9 +197,10 @@ async function describeApp(
     capture: Capture
     isStarted: () => boolean
     board: BoardState
+    engines: EngineParts | undefined
   },
 ): Promise<AppOptions> {
-  const { engine, repository, tracer, codec, capture, isStarted, board } = from
+  const { engine, repository, tracer, codec, capture, isStarted, board, engines } = from
   const sketches = new Sketches({
     percentOf: (model) => repository.settings(model)?.drift?.percent ?? 0,
     random: systemRandom,
@@ -225,7 +224,11 @@ async function describeApp(
     regions: config.shared_memory ? new SharedRegions() : undefined,
     tracer,
     watch: new Watch({ capture, sketches }),
-    moreMetrics: () => [...captureFamilies(capture.snapshot), ...sketchFamilies(sketches)],
+    moreMetrics: () => [
+      ...captureFamilies(capture.snapshot),
+      ...sketchFamilies(sketches),
+      ...engineFamilies(engines),
+    ],
   }
 }
 

@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises'
 import { z } from 'zod'
 import { EdgeError, messageOf } from '../kit/errors.ts'
+import { EngineSettings } from './engine-settings.ts'
 import { HealthSettings } from './health-settings.ts'
 import { HttpSettings } from './http-settings.ts'
 import { NamedLibraries } from './provider-libraries.ts'
@@ -81,6 +82,7 @@ const Config = z.strictObject({
         .default(0),
     })
     .prefault({}),
+  engine_cache: EngineSettings.prefault({}),
   registry: RegistrySettings.prefault({}),
   /** Requests that models ask to be kept, or that somebody asks for from afar. */
   capture: z

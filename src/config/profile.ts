@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { EnginePolicy } from './engine-settings.ts'
 import { ProviderLibraries } from './provider-libraries.ts'
 import { Providers } from './session-settings.ts'
 
@@ -81,15 +82,7 @@ export const Profile = z.strictObject({
       power_rails: z.array(z.string().min(1)).default([]),
     })
     .prefault({}),
-  engine_cache: z
-    .strictObject({
-      policy: z.enum(['keep', 'off']).default('off'),
-      bytes_max: z
-        .int()
-        .min(0)
-        .default(4 * 1024 ** 3),
-    })
-    .prefault({}),
+  engine_cache: EnginePolicy.prefault({}),
   telemetry: z.strictObject({ period_seconds: z.int().min(1).max(3600).default(60) }).prefault({}),
 })
 

@@ -26,6 +26,8 @@ export const SessionSettings = z.strictObject({
   inter_op_threads: z.int().min(0).max(256).default(1),
   execution_mode: z.enum(['sequential', 'parallel']).default('sequential'),
   graph_optimization: z.enum(['none', 'basic', 'extended', 'all']).default('all'),
+  /** Whether what is made of the model is kept on the disk, where the device keeps such at all. */
+  engine_cache: z.boolean().default(true),
   memory_arena: z.boolean().default(true),
   memory_pattern: z.boolean().default(true),
   free_dimensions: z.record(z.string(), z.int().min(1)).default({}),

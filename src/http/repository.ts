@@ -43,15 +43,17 @@ export async function answerIndex(c: Context, engine: Engine, bodyBytesMax: numb
 }
 
 /** A version that is ready, and does not run where it was wanted, says so. */
-function fallbackOf({ model, version, state }: LaneStatus, lanes: Lanes): { reason?: string } {
+function fallbackOf(status: LaneStatus, lanes: Lanes): { reason?: string } {
+  const { model, version, state, reason } = status
   if (state !== 'READY') return {}
   const { session } = lanes.find(model, version)
   const problems = [
-    ...session.refusals.map(({ provider, reason }) => `${provider} refused it: ${reason}`),
+    ...session.refusals.map((refusal) => `${refusal.provider} refused it: ${refusal.reason}`),
     ...idleProviders(session).map((provider) => `${provider} runs none of its nodes`),
   ]
   if (problems.length === 0) return {}
-  return { reason: `runs on ${session.providers.join(', ')}; ${problems.join('; ')}` }
+  const said = reason === '' ? '' : `${reason}; `
+  return { reason: `${said}runs on ${session.providers.join(', ')}; ${problems.join('; ')}` }
 }
 
 /** 200 once every version that the policy chooses is ready. */

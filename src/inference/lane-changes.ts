@@ -1,5 +1,6 @@
 import { messageOf } from '../kit/errors.ts'
 import { type Logger, logger } from '../kit/log.ts'
+import { EngineBuilds, takingOver, withoutBuilding } from './engine-builds.ts'
 import type { Lane } from './lane.ts'
 import { LaneRoom, type MemoryBounds } from './lane-room.ts'
 import type { LaneStatus, LaneTable } from './lane-table.ts'
@@ -41,22 +42,36 @@ export class LaneChanges {
   /** When a load for a request failed, by "model/version". */
   readonly #failedMs = new Map<string, number>()
   readonly #room: LaneRoom
+  readonly #builds: EngineBuilds
   readonly #log: Logger = logger('inference')
 
   constructor(parts: Parts) {
     this.#parts = parts
     const { clock } = parts.opening
     this.#room = new LaneRoom({ ...parts, clock, lifeOf: (id) => this.#plans.get(id)?.life })
+    const reload = (plan: LanePlan) =>
+      this.#turns.take(idOf(plan), () => this.#loadAlone(takingOver(plan), NO_SWAP))
+    this.#builds = new EngineBuilds({ backend: parts.opening.backend, table: parts.table, reload })
   }
 
   load(plan: LanePlan, swap: Swap = NO_SWAP): Promise<LaneStatus> {
-    const id = idOf(plan)
-    return this.#turns.take(id, async () => {
-      this.#failedMs.delete(id)
-      // Where memory is bounded one load at a time: what one makes room for must not be taken by another.
-      const load = () => this.#load(plan, swap)
-      return await (this.#room.isBounded ? this.#turns.take(NO_ROOM_TURN, load) : load())
+    const { opening, table } = this.#parts
+    return this.#turns.take(idOf(plan), async () => {
+      // Where the version serves already, it goes on until the engine is there.
+      const mayServe = opening.servesMeanwhile === true && table.lane(plan.model, plan.version) === undefined
+      if (!(mayServe && (await this.#builds.isDue(plan)))) return await this.#loadAlone(plan, swap)
+      const status = await this.#loadAlone(withoutBuilding(plan), swap)
+      if (status.state !== 'READY') return await this.#loadAlone(plan, swap)
+      void this.#builds.build(plan)
+      return status
     })
+  }
+
+  /** Where memory is bounded one load at a time: what one makes room for must not be taken by another. */
+  async #loadAlone(plan: LanePlan, swap: Swap): Promise<LaneStatus> {
+    this.#failedMs.delete(idOf(plan))
+    const load = () => this.#load(plan, swap)
+    return await (this.#room.isBounded ? this.#turns.take(NO_ROOM_TURN, load) : load())
   }
 
   unload(model: string, version: string): Promise<void> {

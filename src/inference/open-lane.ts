@@ -41,6 +41,8 @@ export interface Opening {
   readonly runsMax: number
   /** Without it no answers are kept, whatever a model wishes. */
   readonly cache?: ResponseCache | undefined
+  /** A version serves without a provider that has to compile it first, until that is done. */
+  readonly servesMeanwhile?: boolean
 }
 
 /** Loads a version into a lane that is warm and ready to serve, or says why that cannot be. */
@@ -51,7 +53,7 @@ export async function openLane(
 ): Promise<Lane> {
   onStep('loading')
   const began = opening.clock.elapsed()
-  const loaded = await opening.backend.load(plan.source, plan.session)
+  const loaded = await opening.backend.load(plan.source, plan.session, onStep)
   const memory = new LaneMemory(loaded, plan.fileBytes)
   try {
     const sequences = checkPlan(plan, loaded)

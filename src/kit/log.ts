@@ -3,6 +3,7 @@ import { pino } from 'pino'
 /** One logger per subsystem; a line of JSON per event, on standard error. */
 const SUBSYSTEMS = [
   'app',
+  'engines',
   'health',
   'http',
   'inference',

@@ -7,7 +7,12 @@ import type { GpuSettings } from './gpu-settings.ts'
 export interface Backend {
   /** Like "onnxruntime 1.30.0". */
   readonly name: string
-  load(source: ModelSource, options: SessionOptions): Promise<Session>
+  /** `onStep` hears how far a load is that takes long. */
+  load(source: ModelSource, options: SessionOptions, onStep?: (what: string) => void): Promise<Session>
+  /** Whether loading it would have a provider compile the model first; that takes minutes. */
+  wouldBuild?(source: ModelSource, options: SessionOptions): Promise<boolean>
+  /** Has it compiled and kept, so that the next load finds it; fails where a provider that is wanted refuses it. */
+  build?(source: ModelSource, options: SessionOptions, onStep: (what: string) => void): Promise<void>
 }
 
 /** A file on disk (external data is looked for beside it) or the model's bytes. */
@@ -22,6 +27,11 @@ export interface SessionOptions {
   readonly threadsInterOp: number
   readonly executionMode: 'sequential' | 'parallel'
   readonly graphOptimization: 'none' | 'basic' | 'extended' | 'all'
+  /**
+   * What is made of the model: "keep" it for the next time; use only what is "found", and do without a provider that would
+   * have to compile the model first; or neither.
+   */
+  readonly engineCache: 'keep' | 'found' | 'off'
   readonly memoryArena: boolean
   readonly memoryPattern: boolean
   /** Symbolic dimensions that are to be fixed, by name. */

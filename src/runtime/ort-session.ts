@@ -30,6 +30,8 @@ export interface OrtSessionParts {
   readonly ort: Ort
   readonly threads: Threads
   readonly handle: Address
+  /** Called when the session is closed. */
+  readonly onClosed: () => void
   readonly id: string
   readonly providers: readonly string[]
   readonly refusals: readonly ProviderRefusal[]
@@ -130,6 +132,7 @@ export class OrtSession implements Session {
     this.#memory?.release()
     await this.#parts.threads.call('ReleaseSession', [this.#parts.handle])
     this.#names.end()
+    this.#parts.onClosed()
   }
 
   #call({ operation, args }: SessionCall): Promise<CallOutcome> {

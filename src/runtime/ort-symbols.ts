@@ -29,6 +29,7 @@ export const ORT_SYMBOLS = {
   CreateSessionFromArray: { index: 8, args: ['ptr', 'ptr', 'usize', 'ptr', 'ptr'] },
   Run: { index: 9, args: ['ptr', 'ptr', 'ptr', 'ptr', 'usize', 'ptr', 'usize', 'ptr'] },
   CreateSessionOptions: { index: 10, args: ['ptr'] },
+  SetOptimizedModelFilePath: { index: 11, args: ['ptr', 'ptr'] },
   SetSessionExecutionMode: { index: 13, args: ['ptr', 'i32'] },
   EnableMemPattern: { index: 16, args: ['ptr'] },
   DisableMemPattern: { index: 17, args: ['ptr'] },
@@ -115,6 +116,8 @@ export const ORT_SYMBOLS = {
   CastTypeInfoToOptionalTypeInfo: { index: 250, args: ['ptr', 'ptr'] },
   GetOptionalContainedTypeInfo: { index: 251, args: ['ptr', 'ptr'] },
   GetResizedStringTensorElementBuffer: { index: 252, args: ['ptr', 'usize', 'usize', 'ptr'] },
+  // Returns a char*; read as a pointer like a status.
+  GetBuildInfoString: { index: 254, args: [] },
   // These return a char* or another pointer; read as a pointer like a status.
   GetKeyValue: { index: 297, args: ['ptr', 'ptr'], since: 23 },
   ReleaseKeyValuePairs: { ...release(300), since: 23 },

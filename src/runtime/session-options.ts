@@ -1,3 +1,4 @@
+import type { Attempt } from './attempt.ts'
 import type { ProviderChoice, SessionOptions } from './backend.ts'
 import { ProviderError } from './fallback.ts'
 import { type Address, type Scope, scoped } from './memory.ts'
@@ -12,12 +13,15 @@ const EXECUTION_MODE = { sequential: 0, parallel: 1 } as const
 export function createSessionOptions(
   ort: Ort,
   options: SessionOptions,
-  providers: readonly ProviderChoice[],
+  { providers, optimizedPath }: Pick<Attempt, 'providers' | 'optimizedPath'>,
 ): Address {
-  const handle = ort.out((out) => ort.functions.CreateSessionOptions(out))
+  const { functions } = ort
+  const handle = ort.out((out) => functions.CreateSessionOptions(out))
   try {
     scoped((scope) => setOptions(ort, { handle, options, scope }))
     for (const choice of providers) append(ort, handle, choice)
+    if (optimizedPath !== undefined)
+      scoped((scope) => ort.check(functions.SetOptimizedModelFilePath(handle, scope.string(optimizedPath))))
     return handle
   } catch (error) {
     ort.functions.ReleaseSessionOptions(handle)

@@ -61,6 +61,7 @@ describe('doctor', () => {
       'gpu',
       'storage',
       'capture',
+      'engines',
       'runtime',
       'providers',
       'models',

@@ -82,7 +82,8 @@ describe('doctor', () => {
     )
     expect(sets).toMatch(/^sets: providers cuda, cpu; \d+ run threads on \d+ cores; no bound on the memory; /)
     expect(sets).toContain('hardware sm89, nvidia-gpu, x64-nvidia-sm89')
-    expect(tells).toContain('Limpet does not act on it: engines worth keeping up to 16 GiB')
+    expect(sets).toContain('; up to 16.0 GiB of what is made of models is kept; ')
+    expect(tells).toBeUndefined()
   })
 
   test('takes the library from the place that a profile of one’s own names', async () => {

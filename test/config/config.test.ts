@@ -53,6 +53,7 @@ const BOUNDS: readonly (readonly [table: string, key: string, min: number, max: 
   ['http', 'port', 0, 65_535],
   ['http', 'body_bytes_max', 1024, 2 ** 31 - 1],
   ['runtime', 'threads', 0, 256],
+  ['engine_cache', 'bytes_max', 0, 2 ** 50],
   ['inference', 'requests_max', 1, 65_536],
   ['inference', 'queue_items_max', 1, 65_536],
   ['supervisor', 'stop_seconds_max', 1, 600],

@@ -33,6 +33,7 @@ test('without a file everything has its default, and so with an empty one', () =
       inter_op_threads: 1,
       execution_mode: 'sequential',
       graph_optimization: 'all',
+      engine_cache: true,
       memory_arena: true,
       memory_pattern: true,
       free_dimensions: {},

@@ -160,6 +160,8 @@ async function remainsOf(device: Device): Promise<Remains> {
     .map((entry) => join(entry.parentPath, entry.name).slice(device.state.length + 1))
     // The more often a process was started, the more there is.
     .filter((path) => !path.startsWith('logs/'))
+    // Kept on the way of others, to be there or not: test/engines has kills of its own.
+    .filter((path) => !path.startsWith('engines'))
     .sort()
   const database = new Database(join(device.state, 'agent.sqlite'), { readonly: true })
   const tables = database.query("SELECT name FROM sqlite_master WHERE type = 'table'").all() as {

@@ -8,6 +8,7 @@ export const SESSION_OPTIONS: SessionOptions = {
   threadsInterOp: 1,
   executionMode: 'sequential',
   graphOptimization: 'all',
+  engineCache: 'keep',
   memoryArena: true,
   memoryPattern: true,
   freeDimensions: {},

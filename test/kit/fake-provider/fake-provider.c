@@ -9,6 +9,8 @@
  *   control  (LIMPET_FAKE_CONTROL)   a file, read at each session and run: "ok", "refuse", "fail" or "lost"
  *   record   (LIMPET_FAKE_RECORD)    a file to which it writes a line for each session (with its options) and run
  *   fail_after                                  the runs that a session answers before it fails
+ *   engines                                     a folder from which it reads its engine, or into which it builds one; while
+ *                                               the control file says "hold", building goes on
  *
  * Built with -DDEVICE_MEMORY it has memory of its own, in which every byte is another one than outside, so that a copy
  * that is missing shows; and memory of the host that it reads itself, which it calls pinned. The record gets a line for
@@ -24,6 +26,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #ifndef API
 #define API 24
@@ -66,7 +69,7 @@ static Status status(int code, const char *text) { return CALL(api, CREATE_STATU
 
 /* ---- Being told ---- */
 
-typedef struct { char control[512]; char record[512]; long fail_after; bool is_graph; } Settings;
+typedef struct { char control[512]; char record[512]; char engines[512]; long fail_after; bool is_graph; } Settings;
 
 static bool is_told(const Settings *settings, const char *word) {
   FILE *file = settings->control[0] ? fopen(settings->control, "r") : NULL;
@@ -94,6 +97,7 @@ static void read_options(const void *session_options, Settings *settings, char *
   size_t count = 0;
   copy(settings->control, getenv("LIMPET_FAKE_CONTROL"));
   copy(settings->record, getenv("LIMPET_FAKE_RECORD"));
+  settings->engines[0] = 0;
   settings->fail_after = -1;
   CALL(api, OPTION_ENTRIES, Status, const void *, Handle *)(session_options, &pairs);
   CALL(api, KEY_VALUES, void, Handle, const char *const **, const char *const **, size_t *)(pairs, &keys, &values, &count);
@@ -104,6 +108,7 @@ static void read_options(const void *session_options, Settings *settings, char *
     if (strcmp(key, "control") == 0) copy(settings->control, values[i]);
     else if (strcmp(key, "record") == 0) copy(settings->record, values[i]);
     else if (strcmp(key, "enable_cuda_graph") == 0) settings->is_graph = values[i][0] == '1';
+    else if (strcmp(key, "engines") == 0) copy(settings->engines, values[i]);
     else if (strcmp(key, "fail_after") == 0) settings->fail_after = atol(values[i]);
     else snprintf(line + strlen(line), line_bytes - strlen(line), " %s=%s", key, values[i]);
   }
@@ -380,9 +385,35 @@ static Status compute(void *self, void *state, Handle context) {
   return run(node, context);
 }
 
+static Status read_or_build(const Settings *settings) {
+  static const char engine[] = "a fake engine";
+  char path[600], text[32] = "";
+  snprintf(path, sizeof path, "%s/fake.engine", settings->engines);
+  FILE *file = fopen(path, "r");
+  if (file) {
+    if (!fgets(text, sizeof text, file)) text[0] = 0;
+    fclose(file);
+    if (strcmp(text, engine) != 0) return status(FAIL, "the engine is none of this provider's");
+    record(settings, "engine read");
+    return NULL;
+  }
+  while (is_told(settings, "hold")) usleep(5000);
+  file = fopen(path, "w");
+  if (!file) return status(FAIL, "the engine cannot be written");
+  fputs(engine, file);
+  fclose(file);
+  record(settings, "engine built");
+  return NULL;
+}
+
 static Status compile(void *self, const void **graphs, const void **fused, size_t count, Node **nodes, Handle *contexts) {
   static _Thread_local const void *inner[NODES_MAX];
   (void)fused, (void)contexts;
+  const Settings *settings = &((Ep *)self)->settings;
+  if (settings->engines[0]) {
+    Status failed = read_or_build(settings);
+    if (failed) return failed;
+  }
   for (size_t i = 0; i < count; i++) {
     nodes_of(graphs[i], inner);
     nodes[i] = calloc(1, sizeof(Node));
