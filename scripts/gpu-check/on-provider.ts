@@ -46,6 +46,11 @@ export async function checkProvider(checked: Checked, expected: Answers): Promis
   await add(`requests a second of ${BATCHED}, batches of 32 at most`, () =>
     start('batched', (served) => throughput(served, options), { [BATCHED]: BATCHING }),
   )
+  await add('latency with tensors bound to memory of the device, and without', async () => {
+    const bound = await start('plain', (served) => latencies(served, options))
+    const configs = Object.fromEntries(MODELS.map((model) => [model, UNBOUND]))
+    return `bound: ${bound}. Not bound: ${await start('unbound', (served) => latencies(served, options), configs)}`
+  })
   await add('second load beside the first', async () => {
     const first = await start('loads', describeLoad)
     return `first ${first}; second ${await start('loads', describeLoad)}`
@@ -53,6 +58,7 @@ export async function checkProvider(checked: Checked, expected: Answers): Promis
   return findings
 }
 
+const UNBOUND = '[session.gpu]\nio_binding = false\n'
 const BATCHING = 'max_batch_size = 32\n[batching]\nqueue_delay_us_max = 500\n'
 
 /** Throws unless each model runs on the provider and answers as it should. */
