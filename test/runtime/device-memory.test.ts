@@ -65,7 +65,11 @@ describe.skipIf(WITHOUT_COMPILER !== '')(`on a device${WITHOUT_COMPILER}`, () =>
   let live: () => number
   beforeAll(async () => {
     setLogLevel('silent')
-    const pinned = await buildFakeProvider(join(folder, 'pinned'), { memory: 'own and pinned' })
+    // ONNX Runtime tells the devices of two providers apart by their names, in all tests of this process.
+    const pinned = await buildFakeProvider(join(folder, 'pinned'), {
+      memory: 'own and pinned',
+      name: 'PinnedExecutionProvider',
+    })
     const plain = await buildFakeProvider(join(folder, 'plain'), {
       memory: 'own',
       name: 'PlainExecutionProvider',
