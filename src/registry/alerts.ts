@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import type { Clock } from '../kit/clock.ts'
 import type { Database } from '../kit/database.ts'
 import type { LiveFeed } from './live.ts'
 
@@ -28,6 +29,8 @@ export interface Alert {
   readonly severity: 'warning' | 'critical'
   /** Milliseconds since 1970 by the device's clock. */
   readonly since: number
+  /** The same by the registry's clock. */
+  readonly raised: number
   readonly value: number
   readonly limit: number
   readonly message: string
@@ -39,15 +42,26 @@ export interface Alert {
 const KEPT_MAX = 200
 const LISTED_MAX = 10_000
 
+export interface AlertParts {
+  readonly database: Database
+  readonly clock: Clock
+  readonly live: LiveFeed
+  /** How far a device's clock is ahead of this one; null where that is not known. */
+  readonly clockOffsetMs: (device: string) => number | null
+}
+
 /** What devices complain of: the last word on each complaint. What was said before is among their events. */
 export class Alerts {
   readonly #database: Database
-
+  readonly #clock: Clock
   readonly #live: LiveFeed
+  readonly #clockOffsetMs: AlertParts['clockOffsetMs']
 
-  constructor({ database, live }: { database: Database; live: LiveFeed }) {
+  constructor({ database, clock, live, clockOffsetMs }: AlertParts) {
     this.#database = database
+    this.#clock = clock
     this.#live = live
+    this.#clockOffsetMs = clockOffsetMs
   }
 
   /** Within the transaction that keeps the event; what is about something else is let go. */
@@ -57,12 +71,15 @@ export class Alerts {
     const { state, time, ...alert } = parsed.data
     this.#database
       .prepare(
-        `INSERT INTO alert (device, name, subject, severity, since, value, "limit", message, cleared)
-         VALUES (@device, @name, @subject, @severity, @since, @value, @limit, @message, @cleared)
+        `INSERT INTO alert (device, name, subject, severity, since, raised, value, "limit", message, cleared)
+         VALUES (@device, @name, @subject, @severity, @since, @raised, @value, @limit, @message, @cleared)
          ON CONFLICT (device, name, subject) DO UPDATE SET severity = excluded.severity, since = excluded.since,
-           value = excluded.value, "limit" = excluded."limit", message = excluded.message, cleared = excluded.cleared`,
+           raised = excluded.raised, value = excluded.value, "limit" = excluded."limit", message = excluded.message, cleared = excluded.cleared`,
       )
-      .run({ ...alert, device, cleared: state === 'cleared' ? time : null })
+      .run({
+        ...{ ...alert, device, cleared: state === 'cleared' ? time : null },
+        raised: this.#raised(device, alert.since),
+      })
     this.#database
       .prepare(
         `DELETE FROM alert WHERE rowid IN (
@@ -70,6 +87,11 @@ export class Alerts {
       )
       .run(device, KEPT_MAX)
     this.#live.publish({ kind: 'alert', id: device })
+  }
+
+  /** By this clock, whatever the device's says: nothing was raised after it was heard of. */
+  #raised(device: string, since: number): number {
+    return Math.min(this.#clock.now(), since - Math.round(this.#clockOffsetMs(device) ?? 0))
   }
 
   /**
@@ -115,10 +137,10 @@ export class Alerts {
       .all(LISTED_MAX)
   }
 
-  /** What a critical alert says that was raised after that, by the device's clock, and holds; null where there is none. */
+  /** What a critical alert says that was raised after that, by the registry's clock, and holds; null where there is none. */
   criticalSince(device: string, afterMs: number): string | null {
     const found = this.active(device).find(
-      ({ severity, since }) => severity === 'critical' && since >= afterMs,
+      ({ severity, raised }) => severity === 'critical' && raised >= afterMs,
     )
     return found?.message ?? null
   }

@@ -20,6 +20,8 @@ const TOPIC_LEVELS_MAX = 16
 
 /** Where messages of devices come in and messages to them go out: the broker inside, or a line to another. */
 export interface BrokerLine {
+  /** What devices say now is heard. */
+  readonly isUp: boolean
   publish(message: Message): Promise<void>
   close(): Promise<void>
 }
@@ -38,6 +40,7 @@ export interface BrokerOptions {
 
 /** The broker inside the registry: MQTT 3.1.1, everything in memory, each device held to its own topics. */
 export class EmbeddedBroker implements BrokerLine {
+  readonly isUp = true
   readonly port: number
   readonly #aedes: Aedes
   readonly #server: Server

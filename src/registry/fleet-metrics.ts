@@ -24,6 +24,13 @@ export function writeFleetMetrics({ census, traffic, machine }: MetricSources): 
       'The last update of each model on each device, by its state',
       census.byUpdate(),
     ),
+    gauge('limpet_fleet_alerts', 'Alerts that hold, by name and severity', census.byAlert()),
+    gauge('limpet_fleet_rollouts', 'Rollouts by state', census.byRollout()),
+    gauge(
+      'limpet_fleet_rollout_devices',
+      'Devices of each rollout that is under way, by how they stand in it',
+      census.byMember(),
+    ),
     ...trafficFamilies(traffic),
     ...machineFamilies(machine()),
   ])

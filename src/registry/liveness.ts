@@ -23,6 +23,7 @@ export class Liveness {
   readonly #last = new Map<string, LastHeartbeat>()
   /** Of each session, so that one that comes late does not hide a newer one. */
   #listeningSince: number
+  #isListening = () => true
 
   constructor({ clock }: { clock: Clock }) {
     this.#clock = clock
@@ -46,9 +47,18 @@ export class Liveness {
     this.#listeningSince = this.#clock.elapsed()
   }
 
+  /** While there is no line nobody is heard, and nobody is silent. */
+  listenWhile(isListening: () => boolean): void {
+    this.#isListening = isListening
+  }
+
   /** A device that says it is online, or whose will has not been said, and that has given no sign of life for too long, is gone. */
   isAlive({ id, isOnline, seen }: { id: string; isOnline: boolean; seen: number | null }): boolean {
     if (!isOnline) return false
+    if (!this.#isListening()) {
+      this.listenAnew()
+      return true
+    }
     const last = this.#last.get(id)
     const everyMs = (last?.body.every_seconds ?? EVERY_MS / 1000) * 1000
     const silentMs = this.#clock.now() - Math.max(last?.receivedMs ?? 0, seen ?? 0)

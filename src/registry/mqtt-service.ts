@@ -95,6 +95,7 @@ export class MqttService {
   /** From here on it speaks. Messages may have come before: what they ask is answered now. */
   start(line: BrokerLine): void {
     this.#line = line
+    this.#parts.liveness.listenWhile(() => line.isUp)
     void this.#noteSeen()
     void this.#commands.run({ clock: this.#parts.clock, stop: this.#stop.signal })
     void this.#telemetry.keepTidy()

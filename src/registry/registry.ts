@@ -74,8 +74,11 @@ export async function openRegistry(sources: RegistrySources): Promise<Registry> 
   const { folder, database, clock } = sources
   transact(database, () => migrate(database))
   const live = new LiveFeed()
-  const alerts = new Alerts({ database, live })
   const liveness = new Liveness(sources)
+  const alerts = new Alerts({
+    ...{ database, clock, live },
+    clockOffsetMs: (device) => liveness.last(device)?.clockOffsetMs ?? null,
+  })
   const devices = new Devices({ ...sources, live, alerts })
   const packs = await Packs.open(join(folder, 'packs'), sources)
   const objects = await Objects.open(join(folder, 'objects'), { packs })
@@ -119,7 +122,7 @@ export async function openRegistry(sources: RegistrySources): Promise<Registry> 
       ...(sources.telemetryLimits !== undefined && { limits: sources.telemetryLimits }),
     }),
     endpoints: new Endpoints(sources),
-    census: new Census(sources),
+    census: new Census({ database, liveness }),
     traffic: new Traffic(sources),
   }
 }

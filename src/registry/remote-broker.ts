@@ -56,6 +56,10 @@ export class RemoteBroker implements BrokerLine {
     })
   }
 
+  get isUp(): boolean {
+    return this.#kept.isUp
+  }
+
   start(): void {
     this.#running = this.#kept.run(this.#stop.signal)
   }

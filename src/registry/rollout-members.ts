@@ -47,6 +47,9 @@ const PINNED =
   "m.device IN (SELECT target FROM assignment_word WHERE model = @model) AND m.state IN ('waiting', 'deferred')"
 const WAITING_AWAY = `m.device IN ${OFFLINE} AND m.state = 'waiting' AND m.wave <= @wave`
 const COMMITTED_AWAY = `m.device IN ${OFFLINE} AND m.state = 'committed' AND m.activated > @activated`
+/** Of which nobody has said that they are gone: the broker may have had no chance to. */
+const COMMITTED_SILENT =
+  "m.state = 'committed' AND m.activated > @activated AND d.online = 1 AND d.seen <= @silent"
 const COMMITTED_ALERTED =
   "m.device IN (SELECT device FROM alert WHERE severity = 'critical' AND cleared IS NULL) AND m.state = 'committed' AND m.activated > @activated"
 const COMMITTED_CHANGED = "m.device IN (SELECT id FROM device WHERE is_changed = 1) AND m.state = 'committed'"
@@ -68,6 +71,14 @@ interface Watched {
   readonly fact: Fact
 }
 
+/** Milliseconds since 1970. */
+interface Since {
+  /** Whose switch was before is not asked after any more. */
+  readonly activated: number
+  /** Who has given no sign of life since. */
+  readonly silent: number
+}
+
 export class RolloutMembers {
   readonly #database: Database
 
@@ -75,17 +86,17 @@ export class RolloutMembers {
     this.#database = database
   }
 
-  watched(rollout: Rollout, activatedAfter: number): Watched[] {
-    return WATCHED.flatMap((which) => this.#watch(which, rollout, activatedAfter))
+  watched(rollout: Rollout, since: Since): Watched[] {
+    return WATCHED.flatMap((which) => this.#watch(which, rollout, since))
   }
 
-  /** All that wait have to be looked at for it: not each second. */
-  gone(rollout: Rollout): Watched[] {
-    return this.#watch(BY_STATE + GONE, rollout, 0)
+  /** Who has gone without a word. All that wait, or serve it, have to be looked at for it: not each second. */
+  gone(rollout: Rollout, since: Since): Watched[] {
+    return [GONE, COMMITTED_SILENT].flatMap((which) => this.#watch(BY_STATE + which, rollout, since))
   }
 
-  #watch(sql: string, { id, model, wave }: Rollout, activated: number): Watched[] {
-    return this.#database.prepare<object, Row>(sql).all({ id, model, wave, activated }).map(toMember)
+  #watch(sql: string, { id, model, wave }: Rollout, { activated, silent }: Since): Watched[] {
+    return this.#database.prepare<object, Row>(sql).all({ id, model, wave, activated, silent }).map(toMember)
   }
 
   change(rollout: string, device: string, change: MemberChange): void {

@@ -82,9 +82,14 @@ export class RolloutStore {
   }
 
   nextId(): string {
-    const row = this.#database.prepare<[], { count: number }>('SELECT count(*) AS count FROM rollout').get()
-    const count = row?.count ?? 0
-    if (count < ROLLOUTS_MAX) return `r-${count + 1}`
+    const row = this.#database
+      .prepare<[], { count: number; last: number | null }>(
+        'SELECT count(*) AS count, max(CAST(substr(id, 3) AS INTEGER)) AS last FROM rollout',
+      )
+      .get()
+    const { count, last } = row ?? { count: 0, last: 0 }
+    // The last one is never let go, so no name is given twice.
+    if (count < ROLLOUTS_MAX) return `r-${(last ?? 0) + 1}`
     throw new EdgeError('conflict', `Cannot make a rollout: there are ${count}, at most ${ROLLOUTS_MAX}`)
   }
 

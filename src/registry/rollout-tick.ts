@@ -8,6 +8,7 @@ import { type Decision, decide, type RolloutState, type Tally } from './rollout.
 import { type Fact, judgeMember, type Terms } from './rollout-member.ts'
 import { RolloutMembers, selectDevices } from './rollout-members.ts'
 import { bucketOf, type RolloutPlan } from './rollout-plan.ts'
+import { RolloutPrune } from './rollout-prune.ts'
 import { type Rollout, RolloutStore } from './rollout-store.ts'
 import { parseSelector } from './selector.ts'
 import { sayWord } from './word.ts'
@@ -27,8 +28,12 @@ export interface TickParts {
 /** Signed in one tick at most, and looked at because something of them has changed. */
 const SIGNED_MAX = 200
 const CHANGED_MAX = 1_000
-/** Between two looks for devices that are none any more. */
-const RUNS_TO_GONE = 30
+/** Between two looks for devices that are none any more, or have fallen silent. */
+const RUNS_TO_GONE = 10
+/** Between two looks for a rollout that nobody needs any more. */
+const RUNS_TO_PRUNE = 60
+/** So much longer than it takes to be sure: a device may say seldom that it is there. */
+const SILENCE_SLACK_MS = 900_000
 /** What a trial takes at least, where the rollout does not say, and how often over that it may. */
 const OBSERVE_SECONDS = 900
 const PATIENCE = 4
@@ -47,21 +52,24 @@ export class RolloutTick {
   readonly #parts: TickParts
   readonly #store: RolloutStore
   readonly #members: RolloutMembers
+  readonly #prune: RolloutPrune
   #runs = 0
 
   constructor(parts: TickParts) {
     this.#parts = parts
     this.#store = new RolloutStore(parts.database)
     this.#members = new RolloutMembers(parts.database)
+    this.#prune = new RolloutPrune(parts.database)
   }
 
   /** What was issued because of it. */
   run(): Issued[] {
-    const { database, live } = this.#parts
+    const { database, live, clock } = this.#parts
     this.#runs += 1
     if (this.#store.open().length === 0) return []
     const touched = new Set<string>()
     const issued = transact(database, () => {
+      if (this.#runs % RUNS_TO_PRUNE === 0) this.#prune.run(clock.now())
       this.#takeIn(touched)
       const all = this.#store.open().flatMap((rollout) => this.#step(rollout, touched))
       database
@@ -161,8 +169,9 @@ export class RolloutTick {
   #judge(rollout: Rollout, now: number): boolean {
     const terms = termsOf(rollout.plan)
     let hasChanged = false
-    const watched = this.#members.watched(rollout, now - 2 * terms.vanishMs)
-    if (this.#runs % RUNS_TO_GONE === 0) watched.push(...this.#members.gone(rollout))
+    const since = { activated: now - 2 * terms.vanishMs - SILENCE_SLACK_MS, silent: now - terms.vanishMs }
+    const watched = this.#members.watched(rollout, since)
+    if (this.#runs % RUNS_TO_GONE === 0) watched.push(...this.#members.gone(rollout, since))
     for (const { member, fact } of watched) {
       const alert = member.activated === null ? null : this.#parts.alertOf(member.device, member.activated)
       const { isOnline, seen } = fact

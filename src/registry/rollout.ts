@@ -9,17 +9,19 @@ import type { RolloutPlan } from './rollout-plan.ts'
  *
  * Out of how many devices stand how, and the time: what comes next, and how many devices may begin now. Pure.
  */
-export type RolloutState =
-  | 'draft'
-  | 'approved'
-  | 'running'
-  | 'soak'
-  | 'paused'
-  | 'done'
-  | 'aborting'
-  | 'aborted'
-  | 'reverting'
-  | 'reverted'
+export const ROLLOUT_STATES = [
+  'draft',
+  'approved',
+  'running',
+  'soak',
+  'paused',
+  'done',
+  'aborting',
+  'aborted',
+  'reverting',
+  'reverted',
+] as const
+export type RolloutState = (typeof ROLLOUT_STATES)[number]
 
 export const ACTIONS = ['approve', 'start', 'pause', 'resume', 'abort', 'revert'] as const
 export type Action = (typeof ACTIONS)[number]

@@ -6,7 +6,7 @@ import {
   ROLLOUT_TABLES,
   ROLLOUT_UNSIGNED,
 } from './rollout-schema.ts'
-import { TELEMETRY_TABLES } from './telemetry-schema.ts'
+import { ALERT_RAISED, TELEMETRY_TABLES } from './telemetry-schema.ts'
 
 /** What the registry knows, as SQL. Each entry brings the schema one step on; entries are added, never changed. */
 const STEPS: readonly string[] = [
@@ -144,6 +144,7 @@ const STEPS: readonly string[] = [
   ROLLOUT_UNSIGNED,
   METADATA_SEEN,
   FAMILY_SEEN,
+  ALERT_RAISED,
 ]
 
 /** As far as this module needs one. */

@@ -39,3 +39,9 @@ export const TELEMETRY_TABLES = `
   ) STRICT;
   CREATE INDEX alert_active ON alert (severity, since) WHERE cleared IS NULL;
 `
+
+/** When an alert was raised by the registry's clock, which decides about rollouts. */
+export const ALERT_RAISED = `
+  ALTER TABLE alert ADD COLUMN raised INTEGER NOT NULL DEFAULT 0;
+  UPDATE alert SET raised = since;
+`

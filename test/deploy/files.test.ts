@@ -34,7 +34,7 @@ describe('Prometheus', () => {
   })
 })
 
-test('each metric of the Grafana dashboard is one that the registry or a device gives', async () => {
+test('each metric of the Grafana dashboard and of the alert rules is one that the registry or a device gives', async () => {
   await writeModel(join(folder.path, 'models'), 'simple', { onnx: simple() })
   const device = await startServing(folder.path, {
     command: [BINARY, 'serve', '--models', join(folder.path, 'models'), '--port', '0'],
@@ -47,10 +47,12 @@ test('each metric of the Grafana dashboard is one that the registry or a device 
     const { panels } = JSON.parse(await read('grafana/fleet.json')) as {
       panels: { title: string; targets: { expr: string }[] }[]
     }
-    const asked = panels.flatMap(({ targets }) =>
-      targets.flatMap(({ expr }) => expr.match(/\b(limpet|nv|process)_\w+/g) ?? []),
-    )
-    expect(asked.length).toBeGreaterThan(10)
+    const { groups } = Bun.YAML.parse(await read('prometheus/alerts.yml')) as {
+      groups: { rules: { expr: string }[] }[]
+    }
+    const expressions = [...panels.flatMap(({ targets }) => targets), ...groups.flatMap(({ rules }) => rules)]
+    const asked = expressions.flatMap(({ expr }) => expr.match(/\b(limpet|nv|process)_\w+/g) ?? [])
+    expect(asked.length).toBeGreaterThan(20)
     expect(asked.filter((name) => !families.has(name.replace(/_bucket$/, '')))).toEqual([])
   } finally {
     await device.stop()

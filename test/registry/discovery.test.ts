@@ -83,6 +83,30 @@ test('the metrics are those of the whole fleet: who is there, what runs, how upd
   report('cam-02', { models: [runs('vision/yolo', '1', 'committed')] })
   report('cam-03', { models: [runs('vision/yolo', '2', 'observe'), { model: 'vision/new', running: null }] })
   report('cam-03', {}, false)
+  const alert = {
+    kind: 'alert',
+    name: 'temperature',
+    state: 'raised',
+    since: 1,
+    time: 1,
+    value: 99,
+    limit: 90,
+  }
+  const alerts = [
+    { device: 'cam-01', sid: 'e', seq: 1, body: { ...alert, severity: 'critical', message: 'hot' } },
+    { device: 'cam-02', sid: 'e', seq: 1, body: { ...alert, severity: 'critical', message: 'hot' } },
+    {
+      device: 'cam-02',
+      sid: 'e',
+      seq: 2,
+      body: { ...alert, name: 'disk', severity: 'warning', message: 'full' },
+    },
+    {
+      ...{ device: 'cam-01', sid: 'e', seq: 2 },
+      body: { ...alert, subject: 'cpu', state: 'cleared', severity: 'critical', message: 'cool' },
+    },
+  ]
+  stage.registry.devices.keepEvents(alerts)
   const answer = await ask('/metrics')
   expect(answer.headers.get('content-type')).toBe('text/plain; version=0.0.4; charset=utf-8')
   const lines = (await answer.text()).split('\n')
@@ -94,11 +118,75 @@ test('the metrics are those of the whole fleet: who is there, what runs, how upd
     'limpet_fleet_running{model="vision/yolo",version="2"} 1',
     'limpet_fleet_updates{state="committed"} 2',
     'limpet_fleet_updates{state="observe"} 1',
+    'limpet_fleet_alerts{name="temperature",severity="critical"} 2',
+    'limpet_fleet_alerts{name="disk",severity="warning"} 1',
+    ...['draft', 'approved', 'running', 'soak', 'paused', 'done', 'aborting', 'aborted', 'reverting'].map(
+      (state) => `limpet_fleet_rollouts{state="${state}"} 0`,
+    ),
+    'limpet_fleet_rollouts{state="reverted"} 0',
   ])
   expect(lines).toContain('process_cpu_seconds_total 1.5')
   expect(lines).toContain(
     'limpet_registry_http_request_seconds_count{route="GET /v1/discovery/prometheus"} 8',
   )
+})
+
+test('a device that gives no sign of life any more is offline, though nobody has said that it is gone', async () => {
+  const presence = async () =>
+    (await (await ask('/metrics')).text())
+      .split('\n')
+      .filter((line) => line.startsWith('limpet_fleet_devices'))
+  expect(await presence()).toEqual([
+    'limpet_fleet_devices{liveness="alive"} 3',
+    'limpet_fleet_devices{liveness="offline"} 1',
+  ])
+  stage.clock.advance(91_000)
+  stage.registry.devices.markSeen(['cam-01'])
+  expect(await presence()).toEqual([
+    'limpet_fleet_devices{liveness="alive"} 1',
+    'limpet_fleet_devices{liveness="offline"} 3',
+  ])
+  stage.registry.devices.markSeen(['cam-02', 'cam-odd'])
+})
+
+test('rollouts are counted by their state, and the devices of those that are under way by how they stand', async () => {
+  const plan = (id: string) => JSON.stringify({ model: 'vision/yolo', id })
+  const add = stage.database.prepare(
+    `INSERT INTO rollout (id, model, version, plan, state, since, created, created_by, word) VALUES (?, 'vision/yolo', '2', ?, ?, 0, 0, 'me', ?)`,
+  )
+  const member = stage.database.prepare(
+    'INSERT INTO rollout_device (rollout, device, wave, bucket, state) VALUES (?, ?, 0, 0, ?)',
+  )
+  for (const [at, state] of ['done', ...Array.from({ length: 30 }, () => 'running')].entries()) {
+    add.run(`r-${at}`, plan(`r-${at}`), state, at)
+    member.run(`r-${at}`, 'cam-01', 'committed')
+    member.run(`r-${at}`, 'cam-02', 'vanished')
+  }
+  member.run('r-30', 'cam-03', 'vanished')
+  const lines = (await (await ask('/metrics')).text()).split('\n')
+  expect(lines).toContain('limpet_fleet_rollouts{state="running"} 30')
+  expect(lines).toContain('limpet_fleet_rollouts{state="done"} 1')
+  const members = lines.filter((line) => line.startsWith('limpet_fleet_rollout_devices'))
+  expect(members).toHaveLength(40)
+  expect(members.slice(-2)).toEqual([
+    'limpet_fleet_rollout_devices{rollout="r-30",model="vision/yolo",state="committed"} 1',
+    'limpet_fleet_rollout_devices{rollout="r-30",model="vision/yolo",state="vanished"} 2',
+  ])
+  stage.database.exec('DELETE FROM rollout_device; DELETE FROM rollout')
+})
+
+test('devices that complain of more things than a family may have labels are told as the most and the rest', async () => {
+  const alert = { kind: 'alert', state: 'raised', since: 1, time: 1, value: 1, limit: 1, message: '' }
+  const events = Array.from({ length: 120 }, (_, at) => ({
+    ...{ device: 'cam-01', sid: 'f', seq: at },
+    body: { ...alert, name: `thing-${at}`, severity: 'warning' },
+  }))
+  stage.registry.devices.keepEvents(events)
+  const lines = (await (await ask('/metrics')).text()).split('\n')
+  const alerts = lines.filter((line) => line.startsWith('limpet_fleet_alerts'))
+  expect(alerts).toHaveLength(101)
+  expect(alerts.at(-1)).toBe('limpet_fleet_alerts{name="other",severity="warning"} 22')
+  stage.database.exec('DELETE FROM alert')
 })
 
 test('a fleet that runs more versions than a family may have labels is told as the most used and the rest', async () => {

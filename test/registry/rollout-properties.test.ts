@@ -3,6 +3,7 @@
  * revert; the registry is cut off in the middle of a tick. What must never be never is, and all of it comes to an end.
  */
 import { expect, test } from 'bun:test'
+import { RolloutPrune } from '../../src/registry/rollout-prune.ts'
 import { SEED } from '../kit/seed.ts'
 import { entryOf, type Fate, World } from './rollout-world.ts'
 
@@ -246,3 +247,70 @@ test(`never more at once, never a wave too early, back wherever it must be, and 
   // If all of them ended the same way, this would show less than it says.
   console.log(`ended: ${JSON.stringify(ends)}`)
 }, 240_000)
+
+test('who falls silent soon after its switch counts as vanished, whoever stays for longer does not', async () => {
+  for (let run = 0; run < 3; run += 1) {
+    const world = new World(SEED + run)
+    const { random, clock } = world
+    const vanishMs = 1_000 * random.between(100, 300)
+    for (let at = 0; at < 5; at += 1) world.enrol(`cam-${at}`, { version: '1' })
+    const abort = { failures_min: 8, failure_percent_max: 100 }
+    const limits = { vanish_seconds: vanishMs / 1000, starts_per_minute_max: 100, downloads_max: 100 }
+    const waves = [{ percent: 100, soak_seconds: 80_000, success_percent_min: 1 }]
+    const id = await world.start({ waves, abort, limits })
+    world.run(20)
+    const switched = clock.now()
+    const silentAfterMs = new Map([...world.sims.keys()].map((cam) => [cam, random.between(0, 2 * vanishMs)]))
+    const lastSigns = new Map<string, number>()
+    for (let round = 0; round < 200; round += 1) {
+      for (const [cam, afterMs] of silentAfterMs) {
+        if (clock.now() - switched < afterMs || world.silent.has(cam)) continue
+        world.silent.add(cam)
+        world.sims.delete(cam)
+        lastSigns.set(cam, clock.now())
+      }
+      world.run(1, 6_000)
+    }
+    const activated = world.database
+      .prepare<[], { device: string; activated: number }>('SELECT device, activated FROM rollout_device')
+      .all()
+    const expected = activated.map(({ device, activated: ms }) => [
+      device,
+      (lastSigns.get(device) ?? 0) - ms < vanishMs ? 'vanished' : 'committed',
+    ])
+    expect([SEED + run, world.states(id)]).toEqual([SEED + run, Object.fromEntries(expected)])
+    world.database.close()
+  }
+}, 60_000)
+
+test('an old rollout goes once it says nothing of any device any more, and never changes what one should run', async () => {
+  let pruned = 0
+  for (let run = 0; run < 4; run += 1) {
+    const world = new World(SEED + run)
+    const { random, database, clock } = world
+    const prune = new RolloutPrune(database, { newest: 1, days: 30 })
+    const cams = Array.from({ length: 4 }, (_, at) => `cam-${at}`)
+    for (const cam of cams) world.enrol(cam, { version: '1' })
+    if (random.chance(0.5)) world.assignments.assign('all', [entryOf('1')])
+    const wants = () => cams.map((cam) => [cam, world.desired.of(cam).models])
+    for (let release = 2; release < 7; release += 1) {
+      const selector = random.chance(0.5) ? 'all' : `id=${cams.filter(() => random.chance(0.6)).join('|')}`
+      const id = await world
+        .start({ version: String(release), selector, waves: [{ percent: 100, soak_seconds: 1 }] })
+        .catch(() => undefined)
+      world.run(20)
+      const end = random.pick(['none', 'none', 'none', 'abort', 'revert'] as const)
+      if (id !== undefined && end !== 'none') ask(world, id, end)
+      world.run(14)
+      clock.advance(random.pick([1, 40]) * 86_400_000)
+      const before = wants()
+      for (let look = 0; look < 12; look += 1) if (prune.run(clock.now()) !== undefined) pruned += 1
+      expect([SEED + run, wants()]).toEqual([SEED + run, before])
+    }
+    const ids = world.rollouts.store.list({ after: undefined, count: 100 }).map(({ id }) => id)
+    expect(world.rollouts.store.nextId()).toBe(`r-${Number(ids[0]?.slice(2)) + 1}`)
+    database.close()
+  }
+  // If nothing ever went, this would show nothing.
+  expect(pruned).toBeGreaterThan(2)
+}, 60_000)

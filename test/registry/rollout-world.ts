@@ -81,6 +81,8 @@ export class World {
   desired!: Desired
   /** That give no sign of life, though nobody has said that they are gone. */
   readonly silent = new Set<string>()
+  /** Of devices whose clocks are wrong, in milliseconds ahead. */
+  readonly clockOffsets = new Map<string, number>()
   /** Of one signature in so many the power is cut; 0: never. */
   cutsOneIn = 0
   #live = new LiveFeed()
@@ -91,7 +93,10 @@ export class World {
     this.database = openDatabase({ addonPath: EMBEDDED.sqlite.path, path: ':memory:' })
     transact(this.database, () => migrate(this.database))
     const random: SystemRandom = { fraction: () => 0.5, bytes: (count) => this.random.bytes(count) }
-    this.alerts = new Alerts({ database: this.database, live: this.#live })
+    this.alerts = new Alerts({
+      ...{ database: this.database, clock: this.clock, live: this.#live },
+      clockOffsetMs: (device) => this.clockOffsets.get(device) ?? null,
+    })
     this.devices = new Devices({
       ...{ database: this.database, clock: this.clock, random, live: this.#live, alerts: this.alerts },
     })

@@ -259,6 +259,30 @@ describe('a bad version', () => {
     expect(world.story(id).at(-1)).toBe('done')
   })
 
+  test('falls silent after it has told of its success: it counts as lost, until it is back', async () => {
+    const world = stage()
+    const waves = [{ percent: 100, soak_seconds: 10_000, success_percent_min: 50 }]
+    const id = await world.start({ waves, limits: { vanish_seconds: 60 } })
+    world.run(30)
+    expect(world.states(id)['cam-02']).toBe('committed')
+    const sim = world.sim('cam-02')
+    world.silent.add('cam-02')
+    world.sims.delete('cam-02')
+    world.run(80)
+    expect(world.states(id)['cam-02']).toBe('vanished')
+    expect(world.rollouts.store.failures(id)).toMatchObject([{ state: 'vanished', count: 1 }])
+    // Whoever was there for longer has not gone because of the version.
+    world.silent.add('cam-03')
+    world.sims.delete('cam-03')
+    world.run(80)
+    expect(world.states(id)['cam-03']).toBe('committed')
+    world.silent.delete('cam-02')
+    world.sims.set('cam-02', sim)
+    world.run(2)
+    expect(world.states(id)['cam-02']).toBe('committed')
+    expect(world.rollouts.store.failures(id)).toEqual([])
+  })
+
   test('raises a critical alert after its switch: the device counts as failed though it serves', async () => {
     const world = stage()
     const id = await world.start({ waves: [{ percent: 100, soak_seconds: 60, success_percent_min: 100 }] })
@@ -275,10 +299,23 @@ describe('a bad version', () => {
     world.alerts.take('cam-02', { ...alert, state: 'raised', since: time, time })
     // From before the switch: that is not the version's doing.
     world.alerts.take('cam-03', { ...alert, state: 'raised', since: time - 3_600_000, time })
+    // Before it too, and after it, by clocks that are wrong.
+    const day = 86_400_000
+    for (const [device, ahead, since] of [
+      ['cam-00', day, time - 3_600_000],
+      ['cam-01', -day, time],
+    ] as const) {
+      world.clockOffsets.set(device, ahead)
+      world.alerts.take(device, { ...alert, state: 'raised', since: since + ahead, time: time + ahead })
+    }
     world.run(5)
-    expect(world.states(id)).toMatchObject({ 'cam-02': 'alerted', 'cam-03': 'committed' })
+    expect(world.states(id)).toMatchObject({
+      ...{ 'cam-00': 'committed', 'cam-01': 'alerted', 'cam-02': 'alerted', 'cam-03': 'committed' },
+    })
     expect(world.story(id).at(-1)).toBe('paused')
-    expect(world.rollouts.store.failures(id)).toMatchObject([{ state: 'alerted', reason: 'memory is full' }])
+    expect(world.rollouts.store.failures(id)).toMatchObject([
+      { state: 'alerted', count: 2, reason: 'memory is full' },
+    ])
   })
 
   test('one of two is no rate, three of three are', async () => {
