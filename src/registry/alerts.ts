@@ -42,6 +42,12 @@ export interface Alert {
 const KEPT_MAX = 200
 const LISTED_MAX = 10_000
 
+export interface AlertsWanted {
+  readonly isActive: boolean
+  readonly severity?: Alert['severity'] | undefined
+  readonly count?: number | undefined
+}
+
 export interface AlertParts {
   readonly database: Database
   readonly clock: Clock
@@ -120,21 +126,28 @@ export class Alerts {
       .all(device)
   }
 
-  active(device?: string): Alert[] {
-    if (device !== undefined) return this.of(device).filter(({ cleared }) => cleared === null)
-    return this.#database
-      .prepare<[number], Alert>(
-        'SELECT * FROM alert WHERE cleared IS NULL ORDER BY severity, since DESC LIMIT ?',
-      )
-      .all(LISTED_MAX)
+  active(device: string): Alert[] {
+    return this.of(device).filter(({ cleared }) => cleared === null)
   }
 
-  all(): Alert[] {
-    return this.#database
-      .prepare<[number], Alert>(
-        'SELECT * FROM alert ORDER BY cleared IS NULL DESC, coalesce(cleared, since) DESC LIMIT ?',
+  /** Those that hold come first, of these the gravest, then the newest. */
+  list(wanted: AlertsWanted): { readonly alerts: Alert[]; readonly total: number } {
+    const where = `WHERE (@active = 0 OR cleared IS NULL) AND (@severity IS NULL OR severity = @severity)`
+    const given = {
+      active: wanted.isActive ? 1 : 0,
+      severity: wanted.severity ?? null,
+      count: Math.min(wanted.count ?? LISTED_MAX, LISTED_MAX),
+    }
+    const alerts = this.#database
+      .prepare<object, Alert>(
+        `SELECT * FROM alert ${where}
+         ORDER BY cleared IS NULL DESC, iif(cleared IS NULL, severity, ''), coalesce(cleared, since) DESC LIMIT @count`,
       )
-      .all(LISTED_MAX)
+      .all(given)
+    const counted = this.#database
+      .prepare<object, { total: number }>(`SELECT count(*) AS total FROM alert ${where}`)
+      .get(given)
+    return { alerts, total: counted?.total ?? 0 }
   }
 
   /** What a critical alert says that was raised after that, by the registry's clock, and holds; null where there is none. */

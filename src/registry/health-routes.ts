@@ -72,16 +72,25 @@ function answerHistory(c: Context, { clock, devices, telemetry }: HealthRoutePar
   })
 }
 
-const Which = z.strictObject({ active: z.enum(['true', 'false']).default('false') })
+const Which = z.strictObject({
+  active: z.enum(['true', 'false']).default('false'),
+  severity: z.enum(['warning', 'critical']).optional(),
+  count: z.coerce.number().int().min(1).max(10_000).optional(),
+})
 
 function answerAlerts(c: Context, alerts: Alerts): Response {
-  const { active } = check(Which, { active: c.req.query('active') })
-  const found = active === 'true' ? alerts.active() : alerts.all()
-  return c.json({ alerts: found.map(describeAlert) })
+  const { active, severity, count } = check(Which, c.req.query())
+  const found = alerts.list({ isActive: active === 'true', severity, count })
+  return c.json({ alerts: found.alerts.map(describeAlert), total: found.total })
 }
 
-function describeAlert({ since, cleared, ...alert }: Alert): object {
-  return { ...alert, since: timeOf(since), cleared: cleared === null ? null : timeOf(cleared) }
+function describeAlert({ since, raised, cleared, ...alert }: Alert): object {
+  return {
+    ...alert,
+    since: timeOf(since),
+    raised: timeOf(raised),
+    cleared: cleared === null ? null : timeOf(cleared),
+  }
 }
 
 function timeOf(ms: number): string {

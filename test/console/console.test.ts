@@ -148,6 +148,26 @@ describe.skipIf(!HAS_CHROMIUM)('an operator', () => {
     await takePicture(page, 'device')
   })
 
+  test('writes tags on a device, and is told what is none', async () => {
+    const { page } = operator
+    await page.getByRole('button', { name: 'Edit tags' }).click()
+    const dialog = page.getByRole('dialog')
+    await dialog.getByLabel('Tags').fill('site=berlin\nrack')
+    await dialog.getByRole('button', { name: 'Save' }).click()
+    await dialog.getByText('Cannot read "rack": expected NAME=VALUE').waitFor()
+    await dialog.getByLabel('Tags').fill('site=berlin\nRACK 7=x')
+    await dialog.getByRole('button', { name: 'Save' }).click()
+    await dialog.getByText('is no tag').waitFor()
+    expect(await findFaults(page)).toEqual([])
+    await dialog.getByLabel('Tags').fill('site=berlin\nrack=7')
+    await dialog.getByRole('button', { name: 'Save' }).click()
+    await dialog.waitFor({ state: 'detached' })
+    await page.getByText('site=berlin, rack=7').waitFor()
+    await page.getByRole('button', { name: 'Edit tags' }).click()
+    expect(await dialog.getByLabel('Tags').inputValue()).toBe('site=berlin\nrack=7')
+    await dialog.getByRole('button', { name: 'Cancel' }).click()
+  })
+
   test('fetches the log, and asks the device to report anew', async () => {
     const { page } = operator
     await page.getByRole('button', { name: 'Fetch the log' }).click()
@@ -236,11 +256,13 @@ describe.skipIf(!HAS_CHROMIUM)('an operator', () => {
   test.each([
     ['phone', { viewport: PHONE }],
     ['dark', { colorScheme: 'dark' }],
+    ['light', { colorScheme: 'light' }],
   ] as const)('every page is sound on %s, and nothing is wider than the screen', async (name, options) => {
     const { context, page, complaints } = await visit(browser, fleet.registry.url, options)
     await login(page, key)
     for (const [path, sign] of [
       ['/', 'cam-01'],
+      ['/alerts?over=1', 'Also what is over'],
       ['/devices/cam-01', 'Providers'],
       ['/models', 'vision/scale'],
       ['/models/vision/scale', 'Passed and runs'],
@@ -254,7 +276,7 @@ describe.skipIf(!HAS_CHROMIUM)('an operator', () => {
       expect([path, await findFaults(page)]).toEqual([path, []])
       const excess = await page.evaluate<number>('document.documentElement.scrollWidth - innerWidth')
       expect([path, excess]).toEqual([path, Math.min(excess, 0)])
-      await takePicture(page, `${name}${path.replaceAll('/', '-')}`)
+      await takePicture(page, `${name}${path.replaceAll(/[/?=]/g, '-')}`)
     }
     expect(complaints).toEqual([])
     await context.close()

@@ -18,9 +18,9 @@ import { seedFleet } from './seed.ts'
 setDefaultTimeout(120_000)
 
 const DEVICES = 10_000
-const ATTEMPTS = 3
-/** The aim is a second; machines that do other things as well are given room. */
-const RENDER_MS_MAX = 3000
+const RENDER_MS_MAX = 1000
+/** A machine that does other things as well is given more of them. */
+const ATTEMPTS_MAX = 8
 
 const folder = await createFolder()
 afterAll(folder.remove)
@@ -37,7 +37,7 @@ describe.skipIf(!HAS_CHROMIUM)('with 10,000 devices', () => {
       const { page, complaints } = await visit(browser, registry.url)
       await login(page, key)
       const took: number[] = []
-      for (let attempt = 0; attempt < ATTEMPTS; attempt += 1) {
+      while (took.length < ATTEMPTS_MAX && !took.some((ms) => ms < RENDER_MS_MAX)) {
         await page.goto('/')
         await page.getByText('1 to 50 of 10,000').waitFor()
         took.push(
@@ -74,6 +74,19 @@ describe.skipIf(!HAS_CHROMIUM)('with 10,000 devices', () => {
       await page.getByText('soc is at 91 °C, limit 85 °C').waitFor()
       expect(await findFaults(page)).toEqual([])
       await takePicture(page, 'health')
+
+      await page.goto('/')
+      await page.getByRole('link', { name: 'All alerts' }).click()
+      await page.getByText('200 of 250 alerts').waitFor()
+      await page.getByLabel('Show alerts that are').selectOption('critical')
+      await page.getByText('50 alerts', { exact: true }).waitFor()
+      expect(await page.locator('.alerts li').count()).toBe(50)
+      expect(await findFaults(page)).toEqual([])
+      await takePicture(page, 'alerts')
+      const first = page.locator('.alerts a').first()
+      const id = (await first.textContent()) ?? ''
+      await first.click()
+      await page.getByRole('heading', { name: id, level: 1 }).waitFor()
       expect(complaints).toEqual([])
     } finally {
       await browser.close()

@@ -218,6 +218,12 @@ describe('the API', () => {
       ['disk', 'warning', false],
       ['temperature', 'critical', false],
     ])
+    expect(await names('/v1/alerts?active=true&severity=critical')).toEqual([
+      ['temperature', 'critical', false],
+    ])
+    const { alerts, total } = (await ask('/v1/alerts?active=true&count=1')).body
+    expect([(alerts as unknown[]).length, Number(total)]).toEqual([1, 2])
+    expect((await ask('/v1/alerts?severity=grave')).status).toBe(400)
     // A copy of the first event changes nothing.
     devices.keepEvents([event(1, { ...alert, state: 'raised' })])
     devices.keepEvents([event(4, { ...alert, time: NOW_MS + 5, state: 'cleared' })])

@@ -5,6 +5,7 @@ import { type Entry, Frame } from './parts/frame.tsx'
 import { Empty, PageHead, Problem } from './parts/page.tsx'
 import { usePlace } from './router.tsx'
 import { AccessView } from './views/access.tsx'
+import { AlertsView } from './views/alerts.tsx'
 import { AuditView } from './views/audit.tsx'
 import { DeviceView } from './views/device.tsx'
 import { FleetView } from './views/fleet.tsx'
@@ -16,6 +17,7 @@ import { RolloutsView } from './views/rollouts.tsx'
 
 const ENTRIES: readonly Entry[] = [
   { href: '/', label: 'Fleet', icon: 'M3 4h6v5H3zM11 4h6v5h-6zM3 11h6v5H3zM11 11h6v5h-6z' },
+  { href: '/alerts', label: 'Alerts', icon: 'M10 3 18 17H2zM10 8v4M10 14v1' },
   { href: '/models', label: 'Models', icon: 'M10 2.500 17 6v8l-7 3.500L3 14V6zM3 6l7 3.500L17 6M10 9.500v8' },
   {
     href: '/rollouts',
@@ -34,6 +36,7 @@ const ENTRIES: readonly Entry[] = [
 const PAGES: readonly [path: RegExp, page: (caught: readonly string[]) => ComponentChildren][] = [
   [/^\/$/, () => <FleetView />],
   [/^\/devices\/([^/]+)$/, ([id = '']) => <DeviceView key={id} id={id} />],
+  [/^\/alerts$/, () => <AlertsView />],
   [/^\/models$/, () => <ModelsView />],
   [/^\/models\/([^/]+\/[^/]+)$/, ([model = '']) => <ModelView key={model} name={model} />],
   [/^\/rollouts$/, () => <RolloutsView />],

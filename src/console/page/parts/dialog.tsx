@@ -18,6 +18,25 @@ export function Dialog(props: {
   )
 }
 
+/** The same with a form: cancelled, it closes, and whoever has done the deed closes it. */
+export function DeedDialog({
+  title,
+  onClose,
+  before,
+  ...deed
+}: Omit<Parameters<typeof DeedForm>[0], 'onCancel'> & {
+  readonly title: string
+  readonly onClose: () => void
+  readonly before?: string
+}) {
+  return (
+    <Dialog title={title} onClose={onClose}>
+      {before === undefined ? null : <p>{before}</p>}
+      <DeedForm onCancel={onClose} {...deed} />
+    </Dialog>
+  )
+}
+
 /** A form whose deed may be refused: the refusal stands in it, in the registry's words. */
 export function DeedForm(props: {
   readonly label: string

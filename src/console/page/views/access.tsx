@@ -1,8 +1,8 @@
 import { useState } from 'preact/hooks'
 import { useAnnounce, useClient } from '../client.ts'
-import { DeedForm, Dialog, Field } from '../parts/dialog.tsx'
+import { DeedDialog, Field } from '../parts/dialog.tsx'
 import { Ago, Empty, Loaded, PageHead, Panel } from '../parts/page.tsx'
-import { Secret } from '../parts/secret.tsx'
+import { Told } from '../parts/secret.tsx'
 import { Status } from '../parts/status.tsx'
 import { Table } from '../parts/table.tsx'
 import { useResource } from '../resource.ts'
@@ -98,44 +98,33 @@ function NewKey({ onClose }: { readonly onClose: () => void }) {
   const client = useClient()
   const [text, setText] = useState<string>()
   if (text !== undefined) {
-    return (
-      <Dialog title="The new key" onClose={onClose}>
-        <p>It is not shown again.</p>
-        <Secret text={text} />
-        <div class="buttons">
-          <button type="button" class="primary" onClick={onClose}>
-            Done
-          </button>
-        </div>
-      </Dialog>
-    )
+    return <Told title="The new key" note="It is not shown again." text={text} onClose={onClose} />
   }
   return (
-    <Dialog title="Make a key" onClose={onClose}>
-      <DeedForm
-        label="Make the key"
-        onCancel={onClose}
-        deed={async (fields) => {
-          const wanted = { name: String(fields.get('name')), role: String(fields.get('role')) }
-          setText((await client.send<{ key: string }>('POST', '/v1/keys', wanted)).key)
-        }}
+    <DeedDialog
+      title="Make a key"
+      label="Make the key"
+      onClose={onClose}
+      deed={async (fields) => {
+        const wanted = { name: String(fields.get('name')), role: String(fields.get('role')) }
+        setText((await client.send<{ key: string }>('POST', '/v1/keys', wanted)).key)
+      }}
+    >
+      <Field label="Name">
+        <input name="name" required maxLength={100} autoComplete="off" />
+      </Field>
+      <Field
+        label="Role"
+        note="An admin may do everything; the others look, and do what they are named after."
       >
-        <Field label="Name">
-          <input name="name" required maxLength={100} autoComplete="off" />
-        </Field>
-        <Field
-          label="Role"
-          note="An admin may do everything; the others look, and do what they are named after."
-        >
-          <select name="role">
-            <option>viewer</option>
-            <option>operator</option>
-            <option>publisher</option>
-            <option>admin</option>
-          </select>
-        </Field>
-      </DeedForm>
-    </Dialog>
+        <select name="role">
+          <option>viewer</option>
+          <option>operator</option>
+          <option>publisher</option>
+          <option>admin</option>
+        </select>
+      </Field>
+    </DeedDialog>
   )
 }
 
@@ -143,21 +132,17 @@ function Revoke({ of, onClose }: { readonly of: ApiKey; readonly onClose: () => 
   const client = useClient()
   const announce = useAnnounce()
   return (
-    <Dialog title={`Revoke the key “${of.name}”?`} onClose={onClose}>
-      <p>
-        Whoever uses it is shut out at once, browsers that have logged in with it too. This cannot be taken
-        back.
-      </p>
-      <DeedForm
-        label="Revoke"
-        isDangerous
-        onCancel={onClose}
-        deed={async () => {
-          await client.send('DELETE', `/v1/keys/${of.id}`)
-          announce(`Key ${of.name} revoked`)
-          onClose()
-        }}
-      />
-    </Dialog>
+    <DeedDialog
+      title={`Revoke the key “${of.name}”?`}
+      before="Whoever uses it is shut out at once, browsers that have logged in with it too. This cannot be taken back."
+      label="Revoke"
+      isDangerous
+      onClose={onClose}
+      deed={async () => {
+        await client.send('DELETE', `/v1/keys/${of.id}`)
+        announce(`Key ${of.name} revoked`)
+        onClose()
+      }}
+    />
   )
 }

@@ -13,6 +13,7 @@ import { livenessOf } from './fleet.tsx'
 import { Health } from './health.tsx'
 import { History } from './history.tsx'
 import { Orders } from './orders.tsx'
+import { linesOf, TagsDialog } from './tags.tsx'
 
 /** One device: how it is, what it runs, and how it came to that. */
 export function DeviceView({ id }: { readonly id: string }) {
@@ -21,7 +22,8 @@ export function DeviceView({ id }: { readonly id: string }) {
     kinds: ['device', 'alert'],
     id,
   })
-  const [isAssigning, setAssigning] = useState(false)
+  const [asked, setAsked] = useState<'assign' | 'tags'>()
+  const close = () => setAsked(undefined)
   return (
     <>
       <p class="crumbs">
@@ -29,9 +31,14 @@ export function DeviceView({ id }: { readonly id: string }) {
       </p>
       <PageHead title={id} note={device.value === undefined ? ' ' : <Note device={device.value} />}>
         {client.may('operator') ? (
-          <button type="button" class="primary" onClick={() => setAssigning(true)}>
-            Assign a version
-          </button>
+          <>
+            <button type="button" class="plain" onClick={() => setAsked('tags')}>
+              Edit tags
+            </button>
+            <button type="button" class="primary" onClick={() => setAsked('assign')}>
+              Assign a version
+            </button>
+          </>
         ) : null}
       </PageHead>
       <Loaded from={device}>
@@ -46,7 +53,10 @@ export function DeviceView({ id }: { readonly id: string }) {
       <History device={id} />
       <Health device={id} />
       <Orders device={id} />
-      {isAssigning ? <AssignDialog device={id} onClose={() => setAssigning(false)} /> : null}
+      {asked === 'assign' ? <AssignDialog device={id} onClose={close} /> : null}
+      {asked === 'tags' && device.value !== undefined ? (
+        <TagsDialog device={id} tags={device.value.tags ?? {}} onClose={close} />
+      ) : null}
     </>
   )
 }
@@ -118,12 +128,7 @@ function Facts({ device }: { readonly device: Device }) {
     ['Limpet', state?.limpet ?? ''],
     ['Assignment', state?.rev === undefined ? '' : `number ${state.rev}`],
     ['Clock', typeof device.clock_offset_ms === 'number' ? `${device.clock_offset_ms} ms off` : ''],
-    [
-      'Tags',
-      Object.entries(tags ?? {})
-        .map(([name, value]) => `${name}=${value}`)
-        .join(', '),
-    ],
+    ['Tags', linesOf(tags ?? {}).join(', ')],
   ]
   return (
     <Panel title="The board">

@@ -1,8 +1,8 @@
 import { useState } from 'preact/hooks'
 import { useClient } from '../client.ts'
 import { dateTime } from '../format.ts'
-import { DeedForm, Dialog, Field } from '../parts/dialog.tsx'
-import { Secret } from '../parts/secret.tsx'
+import { DeedDialog, Field } from '../parts/dialog.tsx'
+import { Told } from '../parts/secret.tsx'
 
 interface Token {
   readonly token: string
@@ -15,48 +15,42 @@ export function EnrolDialog({ onClose }: { readonly onClose: () => void }) {
   const [made, setMade] = useState<Token>()
   if (made !== undefined) {
     return (
-      <Dialog title="The token of the new device" onClose={onClose}>
-        <p>
-          It is good for one device until {dateTime(made.expires)}, and is not shown again. On the device:
-        </p>
-        <Secret text={`limpet enrol --registry ${location.origin} --token ${made.token}`} />
-        <div class="buttons">
-          <button type="button" class="primary" onClick={onClose}>
-            Done
-          </button>
-        </div>
-      </Dialog>
+      <Told
+        title="The token of the new device"
+        note={`It is good for one device until ${dateTime(made.expires)}, and is not shown again. On the device:`}
+        text={`limpet enrol --registry ${location.origin} --token ${made.token}`}
+        onClose={onClose}
+      />
     )
   }
   return (
-    <Dialog title="Enrol a device" onClose={onClose}>
-      <DeedForm
-        label="Make a token"
-        onCancel={onClose}
-        deed={async (fields) => {
-          const device = String(fields.get('device')).trim()
-          setMade(
-            await client.send<Token>('POST', '/v1/tokens', {
-              expires_seconds: Number(fields.get('expires')),
-              ...(device !== '' && { device }),
-            }),
-          )
-        }}
+    <DeedDialog
+      title="Enrol a device"
+      label="Make a token"
+      onClose={onClose}
+      deed={async (fields) => {
+        const device = String(fields.get('device')).trim()
+        setMade(
+          await client.send<Token>('POST', '/v1/tokens', {
+            expires_seconds: Number(fields.get('expires')),
+            ...(device !== '' && { device }),
+          }),
+        )
+      }}
+    >
+      <Field
+        label="Name of the device"
+        note="Without one it chooses a name of its own. Needed to enrol a known device again."
       >
-        <Field
-          label="Name of the device"
-          note="Without one it chooses a name of its own. Needed to enrol a known device again."
-        >
-          <input name="device" autoComplete="off" spellcheck={false} maxLength={64} />
-        </Field>
-        <Field label="Good for">
-          <select name="expires">
-            <option value="3600">an hour</option>
-            <option value="86400">a day</option>
-            <option value="604800">a week</option>
-          </select>
-        </Field>
-      </DeedForm>
-    </Dialog>
+        <input name="device" autoComplete="off" spellcheck={false} maxLength={64} />
+      </Field>
+      <Field label="Good for">
+        <select name="expires">
+          <option value="3600">an hour</option>
+          <option value="86400">a day</option>
+          <option value="604800">a week</option>
+        </select>
+      </Field>
+    </DeedDialog>
   )
 }

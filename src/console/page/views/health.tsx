@@ -1,24 +1,15 @@
 import { useMemo, useState } from 'preact/hooks'
 import { bytes, count, plural, words } from '../format.ts'
 import { now } from '../now.ts'
+import { type Alert, AlertList } from '../parts/alert-list.tsx'
 import { Chart, LINES_MAX, type Line, type Point } from '../parts/chart.tsx'
-import { Ago, Empty, Loaded, Panel } from '../parts/page.tsx'
-import { Status } from '../parts/status.tsx'
+import { Empty, Loaded, Panel } from '../parts/page.tsx'
 import { useResource } from '../resource.ts'
 
 interface Series {
   readonly name: string
   readonly labels: Readonly<Record<string, string>>
   readonly points: readonly Point[]
-}
-
-interface Alert {
-  readonly name: string
-  readonly subject: string
-  readonly severity: string
-  readonly since: string
-  readonly message: string
-  readonly cleared: string | null
 }
 
 const HOURS = [
@@ -155,25 +146,7 @@ function Alerts({ path, device }: { readonly path: string; readonly device: stri
   if (shown.length === 0) return null
   return (
     <Panel title="Alerts">
-      <Loaded from={alerts}>
-        {() => (
-          <ul class="alerts">
-            {shown.map((alert) => (
-              <li key={`${alert.name} ${alert.subject}`}>
-                <Status
-                  tone={alert.cleared !== null ? 'quiet' : alert.severity === 'critical' ? 'bad' : 'warning'}
-                >
-                  {alert.cleared === null ? alert.severity : 'over'}
-                </Status>
-                <span>{alert.message}</span>
-                <span class="note">
-                  <Ago time={alert.cleared ?? alert.since} />
-                </span>
-              </li>
-            ))}
-          </ul>
-        )}
-      </Loaded>
+      <Loaded from={alerts}>{() => <AlertList alerts={shown} isOfOne />}</Loaded>
     </Panel>
   )
 }

@@ -2,7 +2,7 @@ import { useState } from 'preact/hooks'
 import { useClient } from '../client.ts'
 import { words } from '../format.ts'
 import { type Command, useOrder } from '../order.ts'
-import { DeedForm, Dialog } from '../parts/dialog.tsx'
+import { DeedDialog } from '../parts/dialog.tsx'
 import { Ago, Empty, Loaded, Panel, Problem } from '../parts/page.tsx'
 import { Status, stateTone } from '../parts/status.tsx'
 import { Table } from '../parts/table.tsx'
@@ -106,18 +106,17 @@ function Buttons({ path }: { readonly path: string }) {
       </div>
       {problem === undefined ? null : <Problem>{problem}</Problem>}
       {asked === undefined ? null : (
-        <Dialog title={`${asked.label}?`} onClose={() => setAsked(undefined)}>
-          <p>{asked.note}</p>
-          <DeedForm
-            label={asked.label}
-            isDangerous
-            onCancel={() => setAsked(undefined)}
-            deed={async () => {
-              await send({ op: asked.op })
-              setAsked(undefined)
-            }}
-          />
-        </Dialog>
+        <DeedDialog
+          title={`${asked.label}?`}
+          before={asked.note}
+          label={asked.label}
+          isDangerous
+          onClose={() => setAsked(undefined)}
+          deed={async () => {
+            await send({ op: asked.op })
+            setAsked(undefined)
+          }}
+        />
       )}
     </>
   )

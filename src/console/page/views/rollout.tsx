@@ -1,7 +1,7 @@
 import { useState } from 'preact/hooks'
 import { useAnnounce, useClient } from '../client.ts'
 import { dateTime, plural, words } from '../format.ts'
-import { DeedForm, Dialog, Field } from '../parts/dialog.tsx'
+import { DeedDialog, Field } from '../parts/dialog.tsx'
 import { Ago, Empty, Loaded, PageHead, Panel } from '../parts/page.tsx'
 import { Mark, Status, stateTone } from '../parts/status.tsx'
 import { useResource } from '../resource.ts'
@@ -91,25 +91,24 @@ function Confirm(props: {
   const announce = useAnnounce()
   const { label, tells, isDangerous } = DEEDS[action]
   return (
-    <Dialog title={`${label} the rollout of ${rollout.model} ${rollout.version}?`} onClose={onClose}>
-      <p>{tells}</p>
-      <DeedForm
-        label={label}
-        isDangerous={isDangerous === true}
-        onCancel={onClose}
-        deed={async (fields) => {
-          await client.send('POST', `/v1/rollouts/${rollout.id}/${action}`, {
-            reason: String(fields.get('reason')),
-          })
-          announce(`${label}: done`)
-          onClose()
-        }}
-      >
-        <Field label="Why" note="Stands in the rollout’s history.">
-          <input name="reason" maxLength={500} autoComplete="off" />
-        </Field>
-      </DeedForm>
-    </Dialog>
+    <DeedDialog
+      title={`${label} the rollout of ${rollout.model} ${rollout.version}?`}
+      before={tells}
+      label={label}
+      isDangerous={isDangerous === true}
+      onClose={onClose}
+      deed={async (fields) => {
+        await client.send('POST', `/v1/rollouts/${rollout.id}/${action}`, {
+          reason: String(fields.get('reason')),
+        })
+        announce(`${label}: done`)
+        onClose()
+      }}
+    >
+      <Field label="Why" note="Stands in the rollout’s history.">
+        <input name="reason" maxLength={500} autoComplete="off" />
+      </Field>
+    </DeedDialog>
   )
 }
 

@@ -1,6 +1,7 @@
 import { count, plural } from '../format.ts'
-import { Ago, Empty, Loaded, Panel } from '../parts/page.tsx'
-import { livenessTone, Mark, Status, stateTone } from '../parts/status.tsx'
+import { type Alert, AlertList } from '../parts/alert-list.tsx'
+import { Empty, Loaded, Panel } from '../parts/page.tsx'
+import { livenessTone, Status, stateTone } from '../parts/status.tsx'
 import { useResource } from '../resource.ts'
 import { Link } from '../router.tsx'
 
@@ -19,13 +20,7 @@ interface Overview {
   readonly alerts: {
     readonly warning: number
     readonly critical: number
-    readonly newest: readonly {
-      readonly device: string
-      readonly name: string
-      readonly severity: string
-      readonly since: string
-      readonly message: string
-    }[]
+    readonly newest: readonly Alert[]
   }
   readonly rollouts: readonly {
     readonly id: string
@@ -151,22 +146,12 @@ function Alerts({ alerts }: { readonly alerts: Overview['alerts'] }) {
       }
     >
       {total === 0 ? <Empty>All is calm.</Empty> : null}
-      <ul class="alerts">
-        {alerts.newest.map((alert) => (
-          <li key={`${alert.device} ${alert.name} ${alert.message}`}>
-            <Mark tone={alert.severity === 'critical' ? 'bad' : 'warning'} />
-            <span>
-              <Link href={`/devices/${alert.device}`} class="strong">
-                {alert.device}
-              </Link>{' '}
-              <span class="hidden">{alert.severity}:</span> {alert.message}
-            </span>
-            <span class="note">
-              <Ago time={alert.since} />
-            </span>
-          </li>
-        ))}
-      </ul>
+      <AlertList alerts={alerts.newest} />
+      {total > alerts.newest.length ? (
+        <p class="note">
+          <Link href="/alerts">All alerts</Link>
+        </p>
+      ) : null}
     </Panel>
   )
 }
