@@ -27,7 +27,7 @@ export function listenTcp(at: Address, handle: Handle): Server<undefined> {
       ...at,
       idleTimeout: IDLE_SECONDS_MAX,
       maxRequestBodySize: BODY_BYTES_MAX,
-      fetch: handle,
+      fetch: withHost(handle),
     })
   } catch (cause) {
     throw new EdgeError(
@@ -38,13 +38,21 @@ export function listenTcp(at: Address, handle: Handle): Server<undefined> {
   }
 }
 
+/** HTTP/1.0 asks without saying whom, as some health checks do: then Bun gives the path alone, which is no URL. */
+function withHost(handle: Handle): Handle {
+  return (request) => {
+    const { url } = request
+    return handle(url.startsWith('/') ? new Request(`http://localhost${url}`, request) : request)
+  }
+}
+
 /** A socket file that a killed server has left behind is replaced; one that somebody answers on is not. */
 export async function listenUnix(path: string, handle: Handle): Promise<Server<undefined>> {
   await removeStale(path)
   // Set around the making of it: changed afterwards, it would be open to all for a moment.
   const umask = process.umask(SOCKET_UMASK)
   try {
-    const options = { unix: path, maxRequestBodySize: BODY_BYTES_MAX, fetch: handle }
+    const options = { unix: path, maxRequestBodySize: BODY_BYTES_MAX, fetch: withHost(handle) }
     // NOTE: Bun's types do not know it for a socket, but without it a run ends after ten seconds (seen with 1.4.5).
     Object.assign(options, { idleTimeout: IDLE_SECONDS_MAX })
     return Bun.serve(options)
