@@ -1,5 +1,6 @@
 import { z } from 'zod'
-import { type OperatorOptions, openRegistryClient } from './operate.ts'
+import type { OperatorOptions } from './operate.ts'
+import { openRegistryClient } from './registry-client.ts'
 
 const Entry = z.looseObject({
   number: z.int(),

@@ -5,7 +5,8 @@ import { EdgeError } from '../kit/errors.ts'
 import { UPLOAD_BYTES_MAX } from '../link/commands.ts'
 import type { RegistryClient } from '../publisher/registry-client.ts'
 import { EXIT } from './exit-codes.ts'
-import { type OperatorOptions, openRegistryClient } from './operate.ts'
+import type { OperatorOptions } from './operate.ts'
+import { openRegistryClient } from './registry-client.ts'
 
 type Print = (line: string) => void
 

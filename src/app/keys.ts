@@ -5,10 +5,10 @@ import { EdgeError, messageOf } from '../kit/errors.ts'
 import { initKeys } from '../publisher/ceremony.ts'
 import { KeyChanges } from '../publisher/key-changes.ts'
 import { KeyFolder, readSecretFile } from '../publisher/key-folder.ts'
-import { RegistryClient } from '../publisher/registry-client.ts'
 import { localRepository, remoteRepository } from '../publisher/repository-port.ts'
 import { TrustedReader } from '../publisher/trusted-reader.ts'
 import { MetadataFolder } from '../trust/metadata-files.ts'
+import { openRegistryClient } from './registry-client.ts'
 
 type Print = (line: string) => void
 
@@ -40,6 +40,7 @@ export interface KeyChangeOptions {
   /** Undefined: the folder that a registry will begin with is changed. */
   readonly registry: string | undefined
   readonly apiKeyFile: string | undefined
+  readonly caFile: string | undefined
 }
 
 export type KeyChange =
@@ -57,13 +58,7 @@ export async function runKeyChange(
   const repository =
     options.registry === undefined
       ? localRepository(folder, systemClock)
-      : remoteRepository(
-          new RegistryClient({
-            url: options.registry,
-            apiKey: await readSecretFile(options.apiKeyFile),
-            clock: systemClock,
-          }),
-        )
+      : remoteRepository(await openRegistryClient({ ...options, registry: options.registry }))
   const trusted = new TrustedReader({
     read: (name) => repository.read(name),
     files: new MetadataFolder(join(options.dir, 'trusted')),

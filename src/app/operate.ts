@@ -1,14 +1,10 @@
 import { z } from 'zod'
-import { systemClock } from '../kit/clock.ts'
 import { EdgeError } from '../kit/errors.ts'
-import { readSecretFile } from '../publisher/key-folder.ts'
-import { RegistryClient } from '../publisher/registry-client.ts'
+import { openRegistryClient, type RegistryPlace } from './registry-client.ts'
 
 type Print = (line: string) => void
 
-export interface OperatorOptions {
-  readonly registry: string
-  readonly apiKeyFile: string
+export interface OperatorOptions extends RegistryPlace {
   readonly json: boolean
 }
 
@@ -55,10 +51,6 @@ const Running = z.object({
     }),
   ),
 })
-
-export async function openRegistryClient({ registry, apiKeyFile }: OperatorOptions): Promise<RegistryClient> {
-  return new RegistryClient({ url: registry, apiKey: await readSecretFile(apiKeyFile), clock: systemClock })
-}
 
 /** `limpet token`: worth the enrolment of one device, once. */
 export async function runToken(

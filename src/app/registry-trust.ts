@@ -8,18 +8,16 @@ import { makeFolderDurably } from '../kit/durable-file.ts'
 import { unpackEmbedded } from '../kit/embedded-file.ts'
 import { EdgeError, messageOf } from '../kit/errors.ts'
 import { KeptManifests } from '../publisher/kept-manifests.ts'
-import { readSecretFile } from '../publisher/key-folder.ts'
-import { RegistryClient } from '../publisher/registry-client.ts'
+import type { RegistryClient } from '../publisher/registry-client.ts'
 import { TrustClient } from '../trust/client.ts'
 import { HighWaterTable } from '../trust/high-water.ts'
 import { MetadataFolder } from '../trust/metadata-files.ts'
 import { BUILD } from './build-info.ts'
 import { EMBEDDED } from './embedded.ts'
+import { openRegistryClient, type RegistryPlace } from './registry-client.ts'
 import { unpackFolder } from './runtime.ts'
 
-export interface RegistryOptions {
-  readonly registry: string
-  readonly apiKeyFile: string | undefined
+export interface RegistryOptions extends RegistryPlace {
   /** Where trust in this registry begins; wanted once. */
   readonly root: string | undefined
   readonly state: string | undefined
@@ -33,11 +31,7 @@ export async function openRegistry(options: RegistryOptions): Promise<{
   readonly trust: TrustClient
   readonly manifests: KeptManifests
 }> {
-  const registry = new RegistryClient({
-    url: options.registry,
-    apiKey: await readSecretFile(options.apiKeyFile),
-    clock: systemClock,
-  })
+  const registry = await openRegistryClient(options)
   const state = options.state ?? readEnvironment().state
   const name = createHash('sha256').update(registry.origin).digest('hex').slice(0, 16)
   const folder = join(state, 'registries', name)

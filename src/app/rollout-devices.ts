@@ -1,17 +1,11 @@
 import { z } from 'zod'
-import { systemClock } from '../kit/clock.ts'
 import { EdgeError } from '../kit/errors.ts'
-import { readSecretFile } from '../publisher/key-folder.ts'
-import { RegistryClient } from '../publisher/registry-client.ts'
 import type { OperatorOptions } from './operate.ts'
+import { openRegistryClient } from './registry-client.ts'
 
 type Print = (line: string) => void
 
 const Tagged = z.object({ tags: z.record(z.string(), z.string()) })
-
-export async function openRegistryClient({ registry, apiKeyFile }: OperatorOptions): Promise<RegistryClient> {
-  return new RegistryClient({ url: registry, apiKey: await readSecretFile(apiKeyFile), clock: systemClock })
-}
 
 /** `limpet device tag`: NAME=VALUE sets one, NAME= takes it away; the others stay. Without any it tells them. */
 export async function runDeviceTag(

@@ -4,7 +4,7 @@ import { systemClock } from '../kit/clock.ts'
 import { EdgeError, messageOf } from '../kit/errors.ts'
 import type { RegistryClient } from '../publisher/registry-client.ts'
 import type { OperatorOptions } from './operate.ts'
-import { openRegistryClient } from './rollout-devices.ts'
+import { openRegistryClient } from './registry-client.ts'
 import { linesOf, Plan, planLines, Rollout, summaryOf, WholeRollout } from './rollout-view.ts'
 
 type Print = (line: string) => void

@@ -1,5 +1,5 @@
 import { type Command, Option } from 'commander'
-import { collect, integerIn, print } from './options.ts'
+import { caFile, collect, integerIn, print } from './options.ts'
 
 export function addKeys(program: Command): void {
   const keys = program.command('keys').description('make and change the keys that say what may run')
@@ -33,6 +33,7 @@ export function addKeys(program: Command): void {
       .addOption(passphraseFile())
       .option('--registry <url>', 'a registry that runs (default: the registry folder within DIR)')
       .option('--api-key-file <file>', "its first line is the registry's key for an operator or publisher")
+      .addOption(caFile())
 
   changing('rotate', 'another key for a role: root, targets, snapshot, timestamp, director, or a family')
     .argument('<role>')

@@ -40,9 +40,19 @@ const apiKeyFile = () =>
     'LIMPET_API_KEY_FILE',
   )
 
+export const caFile = () =>
+  new Option(
+    '--ca-file <file>',
+    "authority of the registry's certificate, as PEM (default: the system's)",
+  ).env('LIMPET_CA_FILE')
+
 /** What a command needs that only an operator may give. */
 export function asOperator(command: Command): Command {
-  return command.addOption(registry()).addOption(apiKeyFile().makeOptionMandatory()).addOption(OPTIONS.json())
+  return command
+    .addOption(registry())
+    .addOption(apiKeyFile().makeOptionMandatory())
+    .addOption(caFile())
+    .addOption(OPTIONS.json())
 }
 
 /** What a command needs that speaks to a registry as a person. */
@@ -50,6 +60,7 @@ export function toRegistry(command: Command): Command {
   return command
     .addOption(registry())
     .addOption(apiKeyFile())
+    .addOption(caFile())
     .option(
       '--root <file>',
       'where trust in this registry begins: the root.json of the ceremony; wanted once',

@@ -9,6 +9,8 @@ export interface RegistryAccess {
   readonly url: string
   /** Undefined: only what everybody may read. */
   readonly apiKey: string | undefined
+  /** Of the authority that it is trusted by, as PEM; without one, those that this machine knows. */
+  readonly ca?: string | undefined
   readonly clock: Pick<Clock, 'sleep'>
 }
 
@@ -40,9 +42,11 @@ export type Place = z.infer<typeof Place>
 export class RegistryClient {
   readonly #base: URL
   readonly #apiKey: string | undefined
+  readonly #ca: string | undefined
   readonly #clock: Pick<Clock, 'sleep'>
 
-  constructor({ url, apiKey, clock }: RegistryAccess) {
+  constructor({ url, apiKey, ca, clock }: RegistryAccess) {
+    this.#ca = ca
     this.#clock = clock
     if (!URL.canParse(url) || !/^https?:$/.test(new URL(url).protocol)) {
       throw new EdgeError(
@@ -197,6 +201,7 @@ export class RegistryClient {
         signal: AbortSignal.timeout(REQUEST_MS),
         // A key is for one registry: it follows nobody elsewhere.
         redirect: 'error',
+        ...(this.#ca !== undefined && { tls: { ca: this.#ca } }),
       })
     } catch (cause) {
       throw new EdgeError(

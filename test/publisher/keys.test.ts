@@ -34,6 +34,7 @@ const change = (what: KeyChange, options: object = {}) =>
       passphraseFile: undefined,
       registry: undefined,
       apiKeyFile: undefined,
+      caFile: undefined,
       ...options,
     },
     print,
