@@ -14,6 +14,7 @@ const PAGES = [
   '/rollouts',
   '/rollouts/:id',
   '/audit',
+  '/alerts',
   '/access',
 ] as const
 

@@ -75,6 +75,7 @@ const ACCESS: readonly [route: string, path: string, allowed: string][] = [
   ['GET /rollouts', '/rollouts', 'anyone device admin publisher operator viewer'],
   ['GET /rollouts/:id', '/rollouts/r-1', 'anyone device admin publisher operator viewer'],
   ['GET /audit', '/audit', 'anyone device admin publisher operator viewer'],
+  ['GET /alerts', '/alerts', 'anyone device admin publisher operator viewer'],
   ['GET /access', '/access', 'anyone device admin publisher operator viewer'],
   ['GET /assets/:file', '/assets/icon.svg', 'anyone device admin publisher operator viewer'],
 ]
