@@ -62,7 +62,11 @@ function Account() {
   const client = useClient()
   // Undefined until the line is up for the first time, or cannot be had.
   const [isUp, setUp] = useState<boolean | undefined>(client.live.isUp ? true : undefined)
-  useEffect(() => client.live.watch(setUp), [client])
+  useEffect(() => {
+    // It may have come up since this was drawn.
+    if (client.live.isUp) setUp(true)
+    return client.live.watch(setUp)
+  }, [client])
   const session = client.session
   return (
     <div class="account">
