@@ -4,6 +4,7 @@ import { EXIT, exitCodeOf } from './app/exit-codes.ts'
 import { addAgent } from './commands/agent.ts'
 import { addAudit } from './commands/audit.ts'
 import { addBundles } from './commands/bundles.ts'
+import { addDoctor } from './commands/doctor.ts'
 import { addHealth } from './commands/health.ts'
 import { addKeys } from './commands/keys.ts'
 import { addModels } from './commands/models.ts'
@@ -108,18 +109,7 @@ function addLooking(program: Command): void {
       process.exitCode = await runReplay(file, { ...options, json: options.json === true }, print)
     })
 
-  program
-    .command('doctor')
-    .description('look at everything that serving needs, and say what is wrong and how to mend it')
-    .addOption(new Option('--models <dir>', 'model repository to look at: each model is loaded'))
-    .addOption(OPTIONS.config())
-    .addOption(OPTIONS.state())
-    .addOption(OPTIONS.json())
-    .action(async (options) => {
-      const { examine, printFindings } = await import('./app/doctor.ts')
-      const isHealthy = printFindings(await examine(options), { json: options.json === true, print })
-      process.exitCode = isHealthy ? EXIT.ok : EXIT.failed
-    })
+  addDoctor(program)
 
   program
     .command('version')

@@ -25,7 +25,7 @@ export interface LibraryChoice {
 }
 
 /** The config's library, else the first of the profile's that is there, else the one inside the binary. */
-export async function chooseLibrary(from: {
+async function chooseLibrary(from: {
   config: Config
   profile: ProfileChoice
   state: string
@@ -39,7 +39,7 @@ export async function chooseLibrary(from: {
 }
 
 /** Undefined: the one inside the binary. */
-async function findLibrary(from: {
+export async function findLibrary(from: {
   config: Config
   profile: ProfileChoice
 }): Promise<LibraryChoice | undefined> {

@@ -18,6 +18,8 @@ export interface Environment {
   readonly notifySocket: string | undefined
   /** How long it waits for a sign before it starts this process again. */
   readonly watchdogMs: number | undefined
+  /** Where the dynamic linker looks first; for doctor, which says what it finds. */
+  readonly libraryPath: string | undefined
   /** Standard error leads to systemd's journal. */
   readonly isToJournal: boolean
 }
@@ -36,6 +38,7 @@ export function readEnvironment(): Environment {
     crashAt: readCount('LIMPET_CRASH_AT', variables['LIMPET_CRASH_AT'], 9),
     notifySocket: variables['NOTIFY_SOCKET'],
     watchdogMs: readWatchdog(variables),
+    libraryPath: variables['LD_LIBRARY_PATH'],
     isToJournal: isJournal(variables['JOURNAL_STREAM']),
   }
 }

@@ -31,8 +31,7 @@ export async function unpackEmbedded(file: EmbeddedFile, folder: string): Promis
   const path = join(home, file.name)
   if (await isUnpacked(path, file)) return path
 
-  const bytes = zstdDecompressSync(await readFile(file.path), { maxOutputLength: file.bytes })
-  assert(sha256(bytes) === file.sha256, `embedded ${file.name} has the SHA-256 it was built with`)
+  const bytes = await readEmbedded(file)
   try {
     await mkdir(home, { recursive: true })
     await writeDurably(path, bytes, 0o755)
@@ -50,6 +49,22 @@ export async function unpackEmbedded(file: EmbeddedFile, folder: string): Promis
     )
   }
   return path
+}
+
+/** Where it lies whole from an earlier start; undefined: nowhere. Writes nothing. */
+export async function findUnpacked(file: EmbeddedFile, folder: string): Promise<string | undefined> {
+  if (file.kind === 'plain') return file.path
+  const path = join(folder, file.sha256, file.name)
+  return (await isUnpacked(path, file)) ? path : undefined
+}
+
+/** What it unpacks to. */
+export async function readEmbedded(file: EmbeddedFile): Promise<Uint8Array> {
+  const packed = await readFile(file.path)
+  if (file.kind === 'plain') return packed
+  const bytes = zstdDecompressSync(packed, { maxOutputLength: file.bytes })
+  assert(sha256(bytes) === file.sha256, `embedded ${file.name} has the SHA-256 it was built with`)
+  return bytes
 }
 
 async function isUnpacked(path: string, file: { sha256: string }): Promise<boolean> {

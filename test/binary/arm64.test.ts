@@ -60,16 +60,15 @@ describe.skipIf(NOT_EMULATED.length > 0)('the Arm binary', () => {
       command: [emulated.program, 'doctor', '--json'],
       ...environment('arm'),
     })
-    const { healthy, findings } = JSON.parse(stdout) as {
+    const { healthy, checks } = JSON.parse(stdout) as {
       healthy: boolean
-      findings: { topic: string; verdict: string; what: string }[]
+      checks: { topic: string; text: string }[]
     }
     expect({ healthy, exitCode }).toEqual({ healthy: true, exitCode: 0 })
-    const said = (topic: string) =>
-      findings.filter((finding) => finding.topic === topic).map(({ what }) => what)
+    const said = (topic: string) => checks.filter((check) => check.topic === topic).map(({ text }) => text)
     expect(said('machine')).toEqual([expect.stringContaining('arm64')])
     expect(said('profile')[0]).toMatch(/^arm64 \(64-bit Arm\): the architecture is arm64 \(score/)
-    expect(said('storage')).toEqual([expect.stringMatching(/SQLite 3\.[\d.]+ opens/)])
+    expect(said('storage')[0]).toMatch(/SQLite 3\.[\d.]+ opens/)
     expect(said('runtime')).toContainEqual(expect.stringMatching(/^ONNX Runtime [\d.]+, .*inside the binary/))
   }, 60_000)
 

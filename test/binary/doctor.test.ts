@@ -1,8 +1,11 @@
 /** The commands around serving: what they print, and the number they end with. */
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
-import { mkdir, writeFile } from 'node:fs/promises'
+import { existsSync } from 'node:fs'
+import { copyFile, mkdir, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { EMBEDDED } from '../../src/app/embedded.ts'
 import { BINARY, createFolder, MODELS, runToEnd, writeModel } from '../kit/binary.ts'
+import { HAS_COMPILER } from '../kit/fake-nvml.ts'
 import * as zoo from '../kit/model-zoo.ts'
 
 const folder = await createFolder()
@@ -33,42 +36,56 @@ const limpet = (...args: string[]) => runToEnd(folder.path, { command: [BINARY, 
 
 interface Report {
   readonly healthy: boolean
-  readonly findings: readonly { readonly topic: string; readonly verdict: string; readonly what: string }[]
+  readonly checks: readonly { id: string; topic: string; status: string; text: string; fix: string }[]
 }
 
 /** What doctor says in JSON, with its exit code; and that its words say the same. */
 async function examine(...args: string[]): Promise<Report & { exitCode: number; bad: string[] }> {
-  const json = await limpet('doctor', ...args, '--json')
+  const json = await limpet('doctor', ...args, '--json', '--seconds', '60')
   const report = JSON.parse(json.stdout) as Report
   expect(json.stderr).toBe('')
   expect(json.exitCode).toBe(report.healthy ? 0 : 1)
-  const bad = report.findings.filter(({ verdict }) => verdict === 'bad').map(({ what }) => what)
-  const words = await limpet('doctor', ...args)
+  const bad = report.checks.filter(({ status }) => status === 'fault').map(({ text }) => text)
+  const words = await limpet('doctor', ...args, '--seconds', '60')
   expect(words.exitCode).toBe(json.exitCode)
   expect(words.stdout).toContain(report.healthy ? 'is in order' : 'needs a person')
-  for (const what of bad) expect(words.stdout).toContain(what)
+  for (const text of bad) expect(words.stdout).toContain(text)
   return { ...report, exitCode: json.exitCode, bad }
+}
+
+/** A shared library out of a line of C. */
+async function build(path: string, source: string, ...flags: string[]): Promise<void> {
+  const gcc = Bun.spawn(['gcc', '-shared', '-fPIC', '-o', path, '-x', 'c', '-', '-x', 'none', ...flags], {
+    stdin: Buffer.from(source),
+    stderr: 'inherit',
+  })
+  expect(await gcc.exited).toBe(0)
 }
 
 describe('doctor', () => {
   test('finds nothing wrong where nothing is', async () => {
-    const { healthy, exitCode, findings } = await examine('--models', MODELS)
+    const { healthy, exitCode, checks } = await examine('--models', MODELS)
     expect({ healthy, exitCode }).toEqual({ healthy: true, exitCode: 0 })
-    expect([...new Set(findings.map(({ topic }) => topic))]).toEqual([
+    expect([...new Set(checks.map(({ topic }) => topic))]).toEqual([
       'machine',
       'config',
       'profile',
       'gpu',
-      'storage',
-      'capture',
-      'engines',
+      'libraries',
       'runtime',
       'providers',
+      'engines',
       'models',
+      'service',
+      'storage',
+      'clock',
+      'network',
+      'registry',
+      'certificates',
+      'capture',
     ])
-    const said = (topic: string) =>
-      findings.filter((finding) => finding.topic === topic).map(({ what }) => what)
-    expect(said('storage')).toEqual([expect.stringMatching(/SQLite 3\.[\d.]+ opens/)])
+    const said = (topic: string) => checks.filter((check) => check.topic === topic).map(({ text }) => text)
+    expect(said('storage')[0]).toMatch(/SQLite 3\.[\d.]+ opens/)
     expect(said('runtime')).toEqual([expect.stringMatching(/^ONNX Runtime [\d.]+, .*inside the binary/)])
     expect(said('providers')).toContain('cpu: available')
     expect(said('models')).toContain(
@@ -77,11 +94,20 @@ describe('doctor', () => {
     expect(said('models')).toContainEqual(
       expect.stringMatching(/^simple 1: [\d.]+ MB, swap auto, on CPUExecutionProvider$/),
     )
+    expect(said('models')).toContainEqual(
+      expect.stringMatching(/^simple 1: half of \d+ runs on zeros took [\d.]+ ms at most/),
+    )
     expect(said('models')).toContain('simple 1: placement: CPUExecutionProvider 2 nodes')
   })
 
+  test('leaves the disk as it is', async () => {
+    const state = here('untouched')
+    expect((await limpet('doctor', '--models', MODELS, '--state', state)).exitCode).toBe(0)
+    expect(existsSync(state)).toBe(false)
+  })
+
   test('names each broken model and why, and still loads the rest', async () => {
-    const { exitCode, findings, bad } = await examine('--models', broken)
+    const { exitCode, checks, bad } = await examine('--models', broken)
     expect(exitCode).toBe(1)
     expect(bad).toEqual([
       expect.stringMatching(/^hollow 1: .*is empty \(0 bytes\)/),
@@ -89,11 +115,11 @@ describe('doctor', () => {
       expect.stringMatching(/^noise 1: .*Protobuf parsing failed/),
       expect.stringMatching(/^odd-config: .*config\.toml.*verson_policy/),
     ])
-    expect(findings).toContainEqual(
+    expect(checks).toContainEqual(
       expect.objectContaining({
         topic: 'models',
-        verdict: 'good',
-        what: expect.stringContaining('whole 1: INPUT0'),
+        status: 'ok',
+        text: expect.stringContaining('whole 1: INPUT0'),
       }),
     )
   })
@@ -115,6 +141,43 @@ describe('doctor', () => {
     expect(exitCode).toBe(1)
     expect(bad).toHaveLength(1)
     expect(bad[0]).toContain(here(library))
+  })
+
+  test.skipIf(!HAS_COMPILER)(
+    'says what a library lacks, in the words of whoever has to bring it',
+    async () => {
+      const folderOfIt = here('gpu-build')
+      await mkdir(folderOfIt)
+      await build(here('libcudart.so.13'), 'int a;', '-Wl,-soname,libcudart.so.13')
+      await copyFile(EMBEDDED.onnxruntime.path, join(folderOfIt, 'libonnxruntime.so'))
+      const provider = join(folderOfIt, 'libonnxruntime_providers_cuda.so')
+      await build(provider, 'int b;', '-Wl,--no-as-needed', here('libcudart.so.13'))
+      await rm(here('libcudart.so.13'))
+      const library = `library = "${join(folderOfIt, 'libonnxruntime.so')}"`
+      await writeFile(here('gpu.toml'), `[runtime]\n${library}\nproviders = ["cuda", "cpu"]`)
+      const { bad, checks } = await examine('--config', here('gpu.toml'))
+      expect(bad).toEqual([
+        expect.stringContaining('this is missing: libcudart.so.13 (CUDA 13); it would open later'),
+      ])
+      expect(bad[0]).toContain(`cuda: "${provider}" (runtime.providers in the config)`)
+      expect(checks.find(({ id }) => id === 'libraries.missing')?.fix.split('\n')[0]).toMatch(
+        /^install the libraries of CUDA 13/,
+      )
+      expect(checks.find(({ id }) => id === 'runtime.loaded')?.status).toBe('ok')
+    },
+  )
+
+  test.skipIf(!HAS_COMPILER)('outlives a library that crashes, and says how far it came', async () => {
+    const crash = here('crash.so')
+    await build(crash, '__attribute__((constructor)) static void crash(void) { *(volatile int *)0 = 1; }')
+    await writeFile(here('crash.toml'), `[runtime]\nlibrary = "${crash}"`)
+    const { bad, checks } = await examine('--config', here('crash.toml'))
+    expect(bad).toEqual([
+      expect.stringMatching(/^what loads ONNX Runtime crashed with SIG\w+, after it had found: /),
+    ])
+    expect(checks.map(({ id }) => id)).toEqual(
+      expect.arrayContaining(['machine.board', 'libraries.whole', 'storage.space']),
+    )
   })
 
   test('names every mistake in the config at once', async () => {

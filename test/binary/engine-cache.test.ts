@@ -76,8 +76,8 @@ async function serveOnce(home: Home, use: (server: Running) => Promise<unknown> 
 const doctor = async (home: Home) => {
   const command = [BINARY, 'doctor', '--json', '--config', home.config]
   const { stdout } = await runToEnd(home.path, { command })
-  const { findings } = JSON.parse(stdout) as { findings: { topic: string; verdict: string; what: string }[] }
-  return findings.filter(({ topic }) => topic === 'engines').map(({ verdict, what }) => `${verdict} ${what}`)
+  const { checks } = JSON.parse(stdout) as { checks: { topic: string; status: string; text: string }[] }
+  return checks.filter(({ topic }) => topic === 'engines').map(({ status, text }) => `${status} ${text}`)
 }
 
 const entriesOf = async (home: Home) => (await readdir(home.engines)).sort()
@@ -100,13 +100,13 @@ test('the second start loads what the first one made, and answers the same to th
   expect(second.answer).toBe(first.answer)
   expect(second.described).toEqual(first.described)
   const said = await doctor(home)
-  expect(said[0]).toMatch(/^good 2 kept for the next start, \d/)
+  expect(said[0]).toMatch(/^ok 2 kept for the next start, \d/)
   expect(
     said
       .slice(1)
       .map((line) => line.replace(/ \(.*$/, ''))
       .sort(),
-  ).toEqual(['good silero-vad/1', 'good text-orientation/1'])
+  ).toEqual(['ok silero-vad/1', 'ok text-orientation/1'])
 })
 
 test('a probe keeps what serve then loads', async () => {
@@ -127,7 +127,7 @@ test('a turned bit is found, told by doctor, and what it was in is made anew', a
     bytes[bytes.length >> 1] = (bytes[bytes.length >> 1] ?? 0) ^ 0x40
     await writeFile(path, bytes)
   }
-  expect((await doctor(home)).filter((line) => line.startsWith('bad'))).toHaveLength(2)
+  expect((await doctor(home)).filter((line) => line.startsWith('fault'))).toHaveLength(2)
   const second = await serveOnce(home)
   expect(second.counts).toMatchObject({ hit: 0, miss: 2, invalid: 2, failed: 0 })
   expect(second.answer).toBe(first.answer)
@@ -178,7 +178,7 @@ describe('where nothing can be kept', () => {
     expect(counts).toMatchObject({ hit: 0, kept: 0 })
     expect(text).toContain('limpet_engine_cache_usable 0')
     expect(await readLog(home.path)).toContain('engines.cache_unusable')
-    expect((await doctor(home))[0]).toStartWith('bad what is kept of models is not used')
+    expect((await doctor(home))[0]).toStartWith('fault what is kept of models is not used')
   })
 
   test('nor is wished for, nothing is made', async () => {

@@ -66,8 +66,8 @@ beforeAll(async () => {
 async function examine(config: string, ...args: string[]) {
   const command = [BINARY, 'doctor', '--config', config, '--json', ...args]
   const { stdout, exitCode } = await runToEnd(folder.path, { command })
-  const { findings } = JSON.parse(stdout) as { findings: { topic: string; verdict: string; what: string }[] }
-  const said = (topic: string) => findings.filter((each) => each.topic === topic).map(({ what }) => what)
+  const { checks } = JSON.parse(stdout) as { checks: { topic: string; text: string }[] }
+  const said = (topic: string) => checks.filter((each) => each.topic === topic).map(({ text }) => text)
   return { exitCode, said }
 }
 

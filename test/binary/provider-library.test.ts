@@ -58,15 +58,15 @@ beforeAll(async () => {
 })
 
 interface Report {
-  readonly findings: readonly { readonly topic: string; readonly verdict: string; readonly what: string }[]
+  readonly checks: readonly { readonly topic: string; readonly status: string; readonly text: string }[]
 }
 
 async function examine(name: keyof typeof CONFIGS, ...args: string[]) {
   const command = [BINARY, 'doctor', '--json', ...configAt(name), ...args]
   const { stdout, exitCode } = await runToEnd(folder.path, { command })
-  const { findings } = JSON.parse(stdout) as Report
-  const said = findings.filter(({ topic }) => topic === 'providers' || topic === 'models')
-  return { exitCode, said: said.map(({ verdict, what }) => `${verdict} ${what}`) }
+  const { checks } = JSON.parse(stdout) as Report
+  const said = checks.filter(({ topic }) => topic === 'providers' || topic === 'models')
+  return { exitCode, said: said.map(({ status, text }) => `${status} ${text}`) }
 }
 
 /** What a server makes of one request, with what it says of itself. */
@@ -121,15 +121,15 @@ describe.skipIf(WITHOUT_COMPILER !== '')(`a provider library${WITHOUT_COMPILER}`
     expect(exitCode).toBe(1)
     expect(said).toContainEqual(
       expect.stringMatching(
-        /^good fake: FakeExecutionProvider 1\.2\.3 of Limpet's tests, from ".*"; runs on FakeExecutionProvider on cpu/,
+        /^ok fake: FakeExecutionProvider 1\.2\.3 of Limpet's tests, from ".*"; runs on FakeExecutionProvider on cpu/,
       ),
     )
     expect(said).toContainEqual(
-      expect.stringMatching(/^bad future: not available: .*built for version 999 of the API/),
+      expect.stringMatching(/^fault future: not available: .*built for version 999 of the API/),
     )
-    expect(said).toContain(`bad absent: not available: there is no "${here('nowhere.so')}"`)
+    expect(said).toContain(`fault absent: not available: there is no "${here('nowhere.so')}"`)
     expect(said).toContainEqual(
-      expect.stringMatching(/^good sums 1: .*, on FakeExecutionProvider, CPUExecutionProvider$/),
+      expect.stringMatching(/^ok sums 1: .*, on FakeExecutionProvider, CPUExecutionProvider$/),
     )
     expect(said).toContainEqual(
       expect.stringMatching(/^note sums 1: does not run on future, which refused it: .*version 999/),
@@ -159,7 +159,7 @@ describe.skipIf(WITHOUT_COMPILER !== '')(`a provider library${WITHOUT_COMPILER}`
   test('is beyond an old ONNX Runtime, which says so and serves', async () => {
     const why = /ONNX Runtime 1\.16\.3 takes no provider libraries: it has to be 1\.23 or newer/
     const { said } = await examine('old')
-    expect(said.find((line) => line.startsWith('bad fake'))).toMatch(why)
+    expect(said.find((line) => line.startsWith('fault fake'))).toMatch(why)
     expect((await serve('old')).reasonOf('sums')).toMatch(why)
   })
 })

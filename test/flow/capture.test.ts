@@ -125,7 +125,7 @@ test('asked from afar, it keeps what comes and what fails, brings it, stops, and
 
 test('the doctor says what is kept, and only the owner of the folder can read it', async () => {
   const { stdout } = await runToEnd(device.home, { command: [BINARY, 'doctor'] })
-  expect(stdout).toMatch(/ {2}ok {2}capture {3}requests of scale take 0\.0 MB, at most 268\.4 MB/)
+  expect(stdout).toMatch(/^capture +ok +requests of scale take 0\.0 MB, at most 268\.4 MB$/m)
   expect(stdout).toContain('scale: 0 % of its requests are kept; 3 and 1 since the start')
   expect((await stat(join(device.state, 'capture/scale'))).mode & 0o077).toBe(0)
 })

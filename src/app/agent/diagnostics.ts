@@ -2,6 +2,7 @@ import { gzipSync } from 'node:zlib'
 import type { Clock } from '../../kit/clock.ts'
 import { EdgeError, messageOf } from '../../kit/errors.ts'
 import { ownCommand } from '../own-command.ts'
+import { redactJson } from '../redact.ts'
 import { LOG_PROCESSES, readLogTail } from './log-tail.ts'
 import type { ServeClient } from './serve-client.ts'
 import type { Status } from './status.ts'
@@ -41,11 +42,7 @@ export async function collectDiagnostics(
     metrics: await orReason(parts.serve.ask('GET', '/metrics', signal)),
     logs: lines,
   }
-  const text = parts.secrets.reduce(
-    (hidden, secret) => hidden.replaceAll(secret, '…'),
-    JSON.stringify(report),
-  )
-  return new Uint8Array(gzipSync(text))
+  return new Uint8Array(gzipSync(JSON.stringify(redactJson(report, parts.secrets))))
 }
 
 async function orReason<T>(asked: Promise<T>): Promise<T | { readonly error: string }> {

@@ -73,6 +73,11 @@ class Lane {
     return Object.fromEntries(samples.map(({ labels, value }) => [labels.get('provider') ?? '', value]))
   }
 
+  /** What a family says of it, a sample for each of the family's own labels. */
+  samples(name: string): readonly Sample[] {
+    return this.#samples.filter((sample) => sample.name === name)
+  }
+
   /** From microseconds to milliseconds. */
   buckets(name: string): Measured['latency'] {
     return this.#samples

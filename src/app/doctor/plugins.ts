@@ -1,13 +1,14 @@
-import type { ProviderDevice, RegisteredLibrary } from '../runtime/provider-library.ts'
-import type { Finding } from './doctor.ts'
+import type { ProviderDevice, RegisteredLibrary } from '../../runtime/provider-library.ts'
+import { type Check, checksOf } from './check.ts'
 
-/** What doctor says of each plug-in provider. One that somebody wants and that does not load needs a person. */
-export function describeLibraries(
-  libraries: readonly RegisteredLibrary[],
-): [verdict: Finding['verdict'], what: string][] {
+const { ok, fault } = checksOf('providers')
+
+/** Of each plug-in provider. One that somebody wants and that does not load needs a person. */
+export function judgePlugins(libraries: readonly RegisteredLibrary[]): Check[] {
   return libraries.map((library) => {
     const { name, path, devices } = library
-    if ('problem' in library) return ['bad', `${name}: not available: ${library.problem}`]
+    const facts = { provider: name, path }
+    if ('problem' in library) return fault('absent', `${name}: not available: ${library.problem}`, { facts })
     const { chosen } = library
     const others = devices.filter((device) => device !== chosen).map(describeDevice)
     const version = chosen.version === undefined ? '' : ` ${chosen.version}`
@@ -16,7 +17,7 @@ export function describeLibraries(
       `runs on ${describeDevice(chosen)}`,
       ...(others.length === 0 ? [] : [`could also run on ${others.join(', ')}`]),
     ]
-    return ['good', words.join('; ')]
+    return ok('available', words.join('; '), { facts: { ...facts, version: chosen.version ?? null } })
   })
 }
 

@@ -1,29 +1,58 @@
 import { availableParallelism } from 'node:os'
-import type { Config } from '../config/config.ts'
-import type { ProfileChoice } from '../config/profile-choice.ts'
-import type { Add } from './doctor.ts'
-import { enginePolicy } from './engines.ts'
-import { libraryPlaces, memoryBudget, threadsOf } from './runtime.ts'
-import { heatLimits } from './shed-heat.ts'
+import type { Config } from '../../config/config.ts'
+import type { ProfileChoice } from '../../config/profile-choice.ts'
+import { enginePolicy } from '../engines.ts'
+import { findProfile } from '../profile.ts'
+import { libraryPlaces, memoryBudget, threadsOf } from '../runtime.ts'
+import { heatLimits } from '../shed-heat.ts'
+import { type Check, checksOf } from './check.ts'
+import type { Context } from './context.ts'
 
 const GIB = 1024 ** 3
+const { ok, note } = checksOf('profile')
+
+interface ProfileFacts {
+  readonly choice: ProfileChoice
+  readonly config: Config
+}
+
+export async function lookAtProfile({ config }: Context): Promise<ProfileFacts> {
+  return { choice: await findProfile(config), config }
+}
 
 /** The firmware profile: why it is that one, what it sets, and what it only tells. */
-export function examineProfile(choice: ProfileChoice, config: Config, add: Add): void {
-  const { profile, score, reason, unknown, generation } = choice
+export function judgeProfile({ choice, config }: ProfileFacts): Check[] {
+  const { profile, score, reason, unknown, generation, facts } = choice
   const scored = score === 0 ? '' : ` (score ${score})`
-  add('profile', 'good', `${profile.name} (${profile.title}): ${reason}${scored}`)
-  for (const what of unknown) {
-    const hint = 'name a profile with profile.name, or write one into profile.folder'
-    add('profile', 'note', `no profile knows ${what}: it is left to safe defaults; ${hint}`)
+  const seen = {
+    model: facts.model,
+    compatible: facts.compatible,
+    l4t: facts.l4t ?? null,
+    gpus: facts.gpus,
+    cpus: facts.cpus,
+    architecture: facts.architecture,
   }
-  if (generation !== undefined) {
-    const { jetpack, cuda, tensorrt } = generation
-    add('profile', 'good', `JetPack ${jetpack}: brings CUDA ${cuda} and TensorRT ${tensorrt}`)
-  }
-  add('profile', 'good', `sets: ${listSet(choice, config).join('; ')}`)
   const told = listTold(choice)
-  if (told.length > 0) add('profile', 'note', `tells, and Limpet does not act on it: ${told.join('; ')}`)
+  return [
+    ok('choice', `${profile.name} (${profile.title}): ${reason}${scored}`, {
+      facts: { profile: profile.name, score, reason, board: seen },
+    }),
+    ...unknown.map((what) =>
+      note('unknown', `no profile knows ${what}: it is left to safe defaults`, {
+        fix: 'name a profile with profile.name, or write one into profile.folder',
+      }),
+    ),
+    ...(generation === undefined
+      ? []
+      : [
+          ok(
+            'jetpack',
+            `JetPack ${generation.jetpack}: brings CUDA ${generation.cuda} and TensorRT ${generation.tensorrt}`,
+          ),
+        ]),
+    ok('sets', `sets: ${listSet(choice, config).join('; ')}`),
+    ...(told.length === 0 ? [] : [note('tells', `tells, and Limpet does not act on it: ${told.join('; ')}`)]),
+  ]
 }
 
 function listSet(choice: ProfileChoice, config: Config): string[] {
