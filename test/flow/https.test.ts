@@ -110,10 +110,12 @@ describe.skipIf(OPENSSL === null)(`over HTTPS and MQTT over TLS${WITHOUT}`, () =
     up = await startUp(device, settings)
     const assigned = await run('assign', 'cam-01', 'vision/simple@1', ...trusting())
     expect([assigned.exitCode, assigned.stderr]).toEqual([0, ''])
-    await eventually('it runs', async () =>
-      (await glanceAt(device))?.models.some(({ running }) => running?.version === '1'),
+    // What its pointer leads to is loaded a moment later.
+    await eventually(
+      'it serves',
+      async () => (await fetch(`${up?.url}/v2/models/simple/ready`)).status === 200,
     )
-    expect((await fetch(`${up.url}/v2/models/simple/ready`)).status).toBe(200)
+    expect((await glanceAt(device))?.models).toMatchObject([{ running: { version: '1' } }])
     const list = await run('device', 'list', ...trusting())
     expect(list.stdout).toContain('cam-01')
   })
