@@ -100,7 +100,6 @@ function embedFiles(target: Target): BunPlugin {
           onnxruntime: await pack(
             `node_modules/onnxruntime-node/bin/napi-v6/linux/${target}/libonnxruntime.so.1`,
           ),
-          sqlite: await pack(`node_modules/better-sqlite3/prebuilds/linux-${target}.node`),
         }
         const imports = Object.entries(files).map(
           ([name, { packed }]) => `import ${name}Path from ${JSON.stringify(packed)} with { type: 'file' }`,

@@ -2,7 +2,6 @@
 import { createHash } from 'node:crypto'
 import { mkdir } from 'node:fs/promises'
 import { setPriority } from 'node:os'
-import { EMBEDDED } from '../src/app/embedded.ts'
 import { openDatabase } from '../src/kit/database.ts'
 import { setLogLevel } from '../src/kit/log.ts'
 import type { Fate } from './fleet/data-plane.ts'
@@ -63,7 +62,7 @@ async function start(order: Start): Promise<void> {
 
 /** Small pages: of thousands of databases, each has many tables with little in them. */
 function memory() {
-  const database = openDatabase({ addonPath: EMBEDDED.sqlite.path, path: ':memory:' })
+  const database = openDatabase(':memory:')
   database.pragma(`page_size = ${PAGE_BYTES}`)
   return database
 }

@@ -33,7 +33,7 @@ const OWNERS: Readonly<Record<string, readonly string[]>> = {
   hono: ['http', 'registry'],
   mqtt: ['link'],
   aedes: ['registry'],
-  'better-sqlite3': ['kit'],
+  'bun:sqlite': ['kit'],
   'smol-toml': ['config'],
   commander: ['main.ts', 'commands'],
   pino: ['kit'],

@@ -9,13 +9,9 @@ import type { EmbeddedFile } from '../kit/embedded-file.ts'
 const require = createRequire(import.meta.url)
 const packageFolder = (name: string) => dirname(require.resolve(`${name}/package.json`))
 
-export const EMBEDDED: { readonly onnxruntime: EmbeddedFile; readonly sqlite: EmbeddedFile } = {
+export const EMBEDDED: { readonly onnxruntime: EmbeddedFile } = {
   onnxruntime: {
     kind: 'plain',
     path: join(packageFolder('onnxruntime-node'), `bin/napi-v6/linux/${process.arch}/libonnxruntime.so.1`),
-  },
-  sqlite: {
-    kind: 'plain',
-    path: join(packageFolder('better-sqlite3'), `prebuilds/linux-${process.arch}.node`),
   },
 }

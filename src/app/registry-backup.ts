@@ -4,18 +4,14 @@ import { readEnvironment } from '../config/environment.ts'
 import { systemClock } from '../kit/clock.ts'
 import { openDatabase } from '../kit/database.ts'
 import { makeFolderDurably, moveFileDurably, moveFolderDurably } from '../kit/durable-file.ts'
-import { unpackEmbedded } from '../kit/embedded-file.ts'
 import { EdgeError } from '../kit/errors.ts'
 import { backUp, missingPacks, type Open, openBackup, restore } from '../registry/backup.ts'
-import { EMBEDDED } from './embedded.ts'
 import { lockRegistry } from './registry-lock.ts'
-import { unpackFolder } from './runtime.ts'
 
 type Print = (line: string) => void
 
 async function opener(): Promise<Open> {
-  const addonPath = await unpackEmbedded(EMBEDDED.sqlite, unpackFolder(readEnvironment().state))
-  return (path) => openDatabase({ addonPath, path })
+  return (path) => openDatabase(path)
 }
 
 function folderOf(state: string | undefined): string {

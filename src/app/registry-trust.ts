@@ -5,7 +5,6 @@ import { readEnvironment } from '../config/environment.ts'
 import { systemClock } from '../kit/clock.ts'
 import { openDatabase } from '../kit/database.ts'
 import { makeFolderDurably } from '../kit/durable-file.ts'
-import { unpackEmbedded } from '../kit/embedded-file.ts'
 import { EdgeError, messageOf } from '../kit/errors.ts'
 import { KeptManifests } from '../publisher/kept-manifests.ts'
 import type { RegistryClient } from '../publisher/registry-client.ts'
@@ -13,9 +12,7 @@ import { TrustClient } from '../trust/client.ts'
 import { HighWaterTable } from '../trust/high-water.ts'
 import { MetadataFolder } from '../trust/metadata-files.ts'
 import { BUILD } from './build-info.ts'
-import { EMBEDDED } from './embedded.ts'
 import { openRegistryClient, type RegistryPlace } from './registry-client.ts'
-import { unpackFolder } from './runtime.ts'
 
 export interface RegistryOptions extends RegistryPlace {
   /** Where trust in this registry begins; wanted once. */
@@ -37,8 +34,7 @@ export async function openRegistry(options: RegistryOptions): Promise<{
   const folder = join(state, 'registries', name)
   await makeFolderDurably(folder, 0o700)
   const files = new MetadataFolder(folder)
-  const addonPath = await unpackEmbedded(EMBEDDED.sqlite, unpackFolder(state))
-  const highWater = new HighWaterTable(openDatabase({ addonPath, path: join(folder, 'versions.sqlite') }))
+  const highWater = new HighWaterTable(openDatabase(join(folder, 'versions.sqlite')))
   const trust = new TrustClient({
     files,
     highWater,

@@ -14,7 +14,6 @@ import { Tracer } from '../http/tracer.ts'
 import { Engine } from '../inference/engine.ts'
 import { Ensembles } from '../inference/ensemble/ensembles.ts'
 import { Lanes } from '../inference/lanes.ts'
-import { retryProviders } from '../inference/provider-retry.ts'
 import { ResponseCache } from '../inference/response-cache.ts'
 import { systemClock } from '../kit/clock.ts'
 import { logger, setLogLevel } from '../kit/log.ts'
@@ -95,12 +94,17 @@ export async function runServe(options: ServeOptions, print: (line: string) => v
   await repository.loadAll()
   isStarted = true
   void engines?.cache.trim()
-  const again = { clock: systemClock, stop: stopping.signal }
   if (config.models.control === 'poll') {
     const everyMs = config.models.poll_seconds * 1000
-    void pollModels({ root: options.models, repository, everyMs, loaded, ...again })
+    void pollModels({
+      root: options.models,
+      repository,
+      clock: systemClock,
+      everyMs,
+      stop: stopping.signal,
+      loaded,
+    })
   }
-  void retryProviders({ lanes, ...again })
   announce(new URL(config.http.base_path, server.url), lanes, print)
   log.info('app.serving', { url: server.url.href, runtime: backend.name, threads: backend.threads })
 

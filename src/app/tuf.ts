@@ -1,18 +1,14 @@
 import { createHash } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { readEnvironment } from '../config/environment.ts'
 import { systemClock } from '../kit/clock.ts'
 import { openDatabase } from '../kit/database.ts'
 import { makeFolderDurably, writeDurably } from '../kit/durable-file.ts'
-import { unpackEmbedded } from '../kit/embedded-file.ts'
 import { EdgeError } from '../kit/errors.ts'
 import { HighWaterTable } from '../trust/high-water.ts'
 import { MetadataFolder, roleFile } from '../trust/metadata-files.ts'
 import { TrustRefusal } from '../trust/refusal.ts'
 import { TufWorkflow } from '../trust/workflow.ts'
-import { EMBEDDED } from './embedded.ts'
-import { unpackFolder } from './runtime.ts'
 import { fetchBounded } from './web.ts'
 
 /**
@@ -67,13 +63,10 @@ async function begin(options: TufOptions): Promise<TufWorkflow> {
   const base = given(options, 'metadataUrl')
   const files = new MetadataFolder(options.metadataDir)
   const root = await files.read(roleFile('root'))
-  const addonPath = await unpackEmbedded(EMBEDDED.sqlite, unpackFolder(readEnvironment().state))
   return new TufWorkflow(root ?? new Uint8Array(), {
     source: { fetchMetadata: (name, bytesMax) => fetchBounded(urlOf(base, name), bytesMax) },
     files,
-    highWater: new HighWaterTable(
-      openDatabase({ addonPath, path: join(options.metadataDir, 'versions.sqlite') }),
-    ),
+    highWater: new HighWaterTable(openDatabase(join(options.metadataDir, 'versions.sqlite'))),
     nowMs: systemClock.now(),
   })
 }

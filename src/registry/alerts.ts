@@ -139,13 +139,13 @@ export class Alerts {
       count: Math.min(wanted.count ?? LISTED_MAX, LISTED_MAX),
     }
     const alerts = this.#database
-      .prepare<object, Alert>(
+      .prepare<[object], Alert>(
         `SELECT * FROM alert ${where}
          ORDER BY cleared IS NULL DESC, iif(cleared IS NULL, severity, ''), coalesce(cleared, since) DESC LIMIT @count`,
       )
       .all(given)
     const counted = this.#database
-      .prepare<object, { total: number }>(`SELECT count(*) AS total FROM alert ${where}`)
+      .prepare<[object], { total: number }>(`SELECT count(*) AS total FROM alert ${where}`)
       .get(given)
     return { alerts, total: counted?.total ?? 0 }
   }

@@ -96,7 +96,10 @@ export class RolloutMembers {
   }
 
   #watch(sql: string, { id, model, wave }: Rollout, { activated, silent }: Since): Watched[] {
-    return this.#database.prepare<object, Row>(sql).all({ id, model, wave, activated, silent }).map(toMember)
+    return this.#database
+      .prepare<[object], Row>(sql)
+      .all({ id, model, wave, activated, silent })
+      .map(toMember)
   }
 
   change(rollout: string, device: string, change: MemberChange): void {

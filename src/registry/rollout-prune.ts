@@ -50,7 +50,7 @@ export class RolloutPrune {
 
   #next(now: number): Old | undefined {
     return this.#database
-      .prepare<object, Old>(
+      .prepare<[object], Old>(
         `SELECT id, model, coalesce(last_word, word, 0) AS word FROM rollout
          WHERE state NOT IN (${LIVE_LIST}) AND since < @before AND CAST(substr(id, 3) AS INTEGER) > @after
            AND CAST(substr(id, 3) AS INTEGER) <= (SELECT max(CAST(substr(id, 3) AS INTEGER)) FROM rollout) - @newest
@@ -67,7 +67,7 @@ export class RolloutPrune {
   #isNeeded(old: Old): boolean {
     return (
       this.#database
-        .prepare<Old, unknown>(
+        .prepare<[Old], unknown>(
           `SELECT 1 FROM rollout_device m WHERE m.rollout = @id AND m.gives <> 'nothing' AND m.device IN (SELECT id FROM device)
            AND NOT EXISTS (
              SELECT 1 FROM rollout_device n JOIN rollout r ON r.id = n.rollout

@@ -284,7 +284,7 @@ export class RolloutStore {
   }[] {
     this.get(id)
     return this.#database
-      .prepare<object, ReturnType<RolloutStore['devices']>[number]>(
+      .prepare<[object], ReturnType<RolloutStore['devices']>[number]>(
         `SELECT device, wave, state, step, code, reason, failure, given FROM rollout_device WHERE rollout = @id
          AND (@state IS NULL OR state = @state) AND device > @after ORDER BY device LIMIT @count`,
       )

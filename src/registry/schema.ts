@@ -149,13 +149,13 @@ const STEPS: readonly string[] = [
 
 /** As far as this module needs one. */
 interface Migratable {
-  pragma(text: string, options: { simple: true }): unknown
+  pragma(text: string): unknown
   exec(sql: string): unknown
 }
 
 /** Brings the database to this program's schema, within the caller's transaction. A newer one is refused. */
 export function migrate(database: Migratable): void {
-  const version = Number(database.pragma('user_version', { simple: true }))
+  const version = Number(database.pragma('user_version'))
   if (version > STEPS.length) {
     throw new EdgeError(
       'storage_failed',

@@ -26,11 +26,10 @@ export class PartProgress {
 
   read({ manifest, path, chunkIndex }: PartKey): Uint8Array | undefined {
     return this.#database
-      .prepare<[string, string, string], Uint8Array>(
+      .prepare<[string, string, string], { done: Uint8Array }>(
         'SELECT done FROM store_part WHERE manifest = ? AND path = ? AND chunk_index = ?',
       )
-      .pluck()
-      .get(manifest, path, chunkIndex)
+      .get(manifest, path, chunkIndex)?.done
   }
 
   write({ manifest, path, chunkIndex }: PartKey, done: Uint8Array): void {

@@ -94,11 +94,11 @@ export class Pointer {
   /** Each place once, the latest first. */
   #history(name: string): string[] {
     return this.#database
-      .prepare<[string], string>(
+      .prepare<[string], { place: string }>(
         'SELECT place FROM store_pointer WHERE name = ? GROUP BY place ORDER BY max(id) DESC',
       )
-      .pluck()
       .all(name)
+      .map(({ place }) => place)
   }
 
   #remember(name: string, place: string): void {

@@ -78,9 +78,9 @@ export class Seeds {
   /** The folders that chunks are known of. */
   folders(): string[] {
     return this.#database
-      .prepare<[], string>('SELECT DISTINCT folder FROM store_seed_file ORDER BY folder')
-      .pluck()
+      .prepare<[], { folder: string }>('SELECT DISTINCT folder FROM store_seed_file ORDER BY folder')
       .all()
+      .map(({ folder }) => folder)
   }
 
   /** Gives an assembly everything that it lacks and that lies on this disk. */

@@ -2,14 +2,13 @@
 import { afterEach, describe, expect, test } from 'bun:test'
 import { CommandBook } from '../../src/app/agent/command-book.ts'
 import { DeviceCommands, type Operations } from '../../src/app/agent/device-commands.ts'
-import { EMBEDDED } from '../../src/app/embedded.ts'
 import { systemClock } from '../../src/kit/clock.ts'
 import { type Database, openDatabase } from '../../src/kit/database.ts'
 import { EdgeError } from '../../src/kit/errors.ts'
 import type { Command } from '../../src/link/commands.ts'
 import { until } from '../kit/until.ts'
 
-const database = (): Database => openDatabase({ addonPath: EMBEDDED.sqlite.path, path: ':memory:' })
+const database = (): Database => openDatabase(':memory:')
 let opened: Database | undefined
 afterEach(() => {
   opened?.close()

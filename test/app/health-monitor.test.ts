@@ -3,7 +3,6 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } fr
 import { AlertBook } from '../../src/app/agent/alert-book.ts'
 import { HealthMonitor } from '../../src/app/agent/health-monitor.ts'
 import { ServedModels } from '../../src/app/agent/served-models.ts'
-import { EMBEDDED } from '../../src/app/embedded.ts'
 import type { AlertRule } from '../../src/health/alerts.ts'
 import type { Measured } from '../../src/health/source.ts'
 import { type Database, openDatabase } from '../../src/kit/database.ts'
@@ -32,7 +31,7 @@ let events: object[]
 let kept: Batch[]
 let celsius: number
 beforeEach(() => {
-  database = openDatabase({ addonPath: EMBEDDED.sqlite.path, path: ':memory:' })
+  database = openDatabase(':memory:')
   clock = new FakeClock()
   clock.advance(START_MS)
   events = []
@@ -180,15 +179,6 @@ limpet_model_nodes{model="yolo",version="2",provider="CPUExecutionProvider"} 4
     expect(models.lastInferenceMs('vision/other')).toBeUndefined()
     expect(models.nodes('vision/yolo', '2')).toEqual({ CUDAExecutionProvider: 118, CPUExecutionProvider: 4 })
     expect(models.nodes('vision/yolo', '3')).toBeUndefined()
-  })
-
-  test('tell how many providers have failed while they ran, where they have any that could', async () => {
-    const models = open()
-    text = metrics({ good: 1, bad: 0, slow: 0, last: 1_800_000_000 })
-    text += 'limpet_provider_failed_runs_total{model="yolo",version="2"} 0\n'
-    expect(await read(models)).toEqual({ model_queue_items: 3, model_providers_failed: 0 })
-    text += 'limpet_lane_provider_failed{model="yolo",version="2",provider="cuda"} 1\n'
-    expect(await read(models)).toMatchObject({ model_providers_failed: 1 })
   })
 
   test('without requests have no share of errors and no p95; a data plane that starts anew is waited for', async () => {

@@ -1,6 +1,5 @@
 /** Ten thousand devices that never were, written straight into a registry's database while it is stopped. */
 import { join } from 'node:path'
-import { EMBEDDED } from '../../src/app/embedded.ts'
 import { systemClock } from '../../src/kit/clock.ts'
 import { type Database, openDatabase, transact } from '../../src/kit/database.ts'
 import { TelemetryStore } from '../../src/registry/telemetry.ts'
@@ -9,7 +8,7 @@ const CLASSES = ['orin-nano', 'orin-nx', 'agx-orin', 'x86-64']
 const MODELS = ['vision/detector', 'vision/reader', 'audio/listener']
 
 export function seedFleet(state: string, { devices, nowMs }: { devices: number; nowMs: number }): void {
-  const database = openDatabase({ addonPath: EMBEDDED.sqlite.path, path: join(state, 'registry.sqlite') })
+  const database = openDatabase(join(state, 'registry.sqlite'))
   const device = database.prepare(
     `INSERT INTO device (id, secret_sha256, hardware, hardware_class, enrolled, seen, online, sid, state, state_seq)
      VALUES (?, x'00', '{}', ?, ?, ?, ?, 'seed', ?, 1)`,

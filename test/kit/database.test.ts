@@ -1,10 +1,9 @@
 /** Statements are prepared once: whoever asks with the same words shares one, and never sees it. */
 import { describe, expect, test } from 'bun:test'
-import { EMBEDDED } from '../../src/app/embedded.ts'
 import { openDatabase, transact } from '../../src/kit/database.ts'
 
 function openFacts() {
-  const database = openDatabase({ addonPath: EMBEDDED.sqlite.path, path: ':memory:' })
+  const database = openDatabase(':memory:')
   database.exec("CREATE TABLE fact (what TEXT); INSERT INTO fact VALUES ('one')")
   return database
 }

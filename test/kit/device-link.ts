@@ -1,6 +1,5 @@
 /** A device's end of the line, with a database of its own, as the agent has it. */
 import { join } from 'node:path'
-import { EMBEDDED } from '../../src/app/embedded.ts'
 import { systemClock } from '../../src/kit/clock.ts'
 import { openDatabase } from '../../src/kit/database.ts'
 import { systemRandom } from '../../src/kit/random.ts'
@@ -23,10 +22,7 @@ export function startDevice(
   folder: string,
   options: Pick<LinkOptions, 'device' | 'secret' | 'mqttUrl'> & Partial<LinkOptions>,
 ): DeviceLink {
-  const database = openDatabase({
-    addonPath: EMBEDDED.sqlite.path,
-    path: join(folder, `${options.device}.sqlite`),
-  })
+  const database = openDatabase(join(folder, `${options.device}.sqlite`))
   const outbox = new Outbox({ database, clock: systemClock, random: systemRandom })
   const telemetry = new TelemetryOutbox({ database, clock: systemClock, events: outbox })
   const link = new Link({

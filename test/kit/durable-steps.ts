@@ -1,7 +1,6 @@
 /** A process that writes durably, step by step, until something kills it: `bun durable-steps.ts FOLDER`. */
 import { mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { EMBEDDED } from '../../src/app/embedded.ts'
 import { readEnvironment } from '../../src/config/environment.ts'
 import { present } from '../../src/kit/assert.ts'
 import { armCrashPoints } from '../../src/kit/crash-point.ts'
@@ -17,7 +16,7 @@ import {
 const folder = present(process.argv[2], 'a folder was given')
 armCrashPoints(readEnvironment().crashAt)
 
-const database = openDatabase({ addonPath: EMBEDDED.sqlite.path, path: join(folder, 'facts.sqlite') })
+const database = openDatabase(join(folder, 'facts.sqlite'))
 for (const version of ['one', 'two']) {
   await makeFolderDurably(join(folder, 'work'))
   await mkdir(join(folder, 'work', version, 'inside'), { recursive: true })

@@ -2,7 +2,6 @@
 import { afterAll, describe, expect, test } from 'bun:test'
 import { mkdir, readdir, readFile, readlink, rm, symlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { EMBEDDED } from '../../src/app/embedded.ts'
 import { openDatabase, transact } from '../../src/kit/database.ts'
 import {
   makeFolderDurably,
@@ -45,7 +44,7 @@ const linkOf = (home: string) => readlink(join(home, 'current')).catch(() => und
 const noteOf = (home: string) => readFile(join(home, 'note'), 'utf8').catch(() => undefined)
 
 function factsOf(home: string): string[] {
-  const database = openDatabase({ addonPath: EMBEDDED.sqlite.path, path: join(home, 'facts.sqlite') })
+  const database = openDatabase(join(home, 'facts.sqlite'))
   const isMade = database.prepare("SELECT 1 FROM sqlite_master WHERE name = 'fact'").get() !== undefined
   const rows = isMade ? database.prepare('SELECT version || part AS fact FROM fact ORDER BY rowid').all() : []
   database.close()
@@ -167,10 +166,14 @@ describe('a folder', () => {
 
 describe('a transaction', () => {
   function openFacts() {
-    const database = openDatabase({ addonPath: EMBEDDED.sqlite.path, path: ':memory:' })
+    const database = openDatabase(':memory:')
     database.exec('CREATE TABLE fact (what TEXT)')
     const write = (what: string) => database.prepare('INSERT INTO fact VALUES (?)').run(what)
-    const facts = () => database.prepare('SELECT what FROM fact').pluck().all()
+    const facts = () =>
+      database
+        .prepare<[], { what: string }>('SELECT what FROM fact')
+        .all()
+        .map(({ what }) => what)
     return { database, write, facts }
   }
 

@@ -1,5 +1,3 @@
-/** A device for the update engine, of small parts that do what they are told, and a journal in real SQLite. */
-import { EMBEDDED } from '../../src/app/embedded.ts'
 import { type Database, openDatabase } from '../../src/kit/database.ts'
 import { EdgeError } from '../../src/kit/errors.ts'
 import { setLogLevel } from '../../src/kit/log.ts'
@@ -31,7 +29,7 @@ import { FlowingClock } from './flowing-clock.ts'
 setLogLevel('silent')
 
 export function memoryDatabase(): Database {
-  return openDatabase({ addonPath: EMBEDDED.sqlite.path, path: ':memory:' })
+  return openDatabase(':memory:')
 }
 
 export class Outbox {

@@ -1,7 +1,6 @@
 /** The store of a device, on some folder, and a way to bring a version through it. */
 import { rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { EMBEDDED } from '../../src/app/embedded.ts'
 import { systemClock } from '../../src/kit/clock.ts'
 import { type Database, openDatabase } from '../../src/kit/database.ts'
 import { download } from '../../src/store/download.ts'
@@ -22,7 +21,7 @@ export interface StoreStage {
 
 /** `state` is the device's state folder, which is there. */
 export function openStore(state: string): StoreStage {
-  const database = openDatabase({ addonPath: EMBEDDED.sqlite.path, path: join(state, 'agent.sqlite') })
+  const database = openDatabase(join(state, 'agent.sqlite'))
   const root = join(state, 'store/versions')
   const seeds = new Seeds({ database, root })
   const staging = new Staging({ work: join(state, 'store/work'), database, clock: systemClock })

@@ -1,6 +1,5 @@
 /** What waits on its way to a registry that is not always there, over a broker that takes everything all the same. */
 import { afterEach, beforeEach, expect, test } from 'bun:test'
-import { EMBEDDED } from '../../src/app/embedded.ts'
 import { systemClock } from '../../src/kit/clock.ts'
 import { type Database, openDatabase } from '../../src/kit/database.ts'
 import { systemRandom } from '../../src/kit/random.ts'
@@ -14,7 +13,7 @@ import { FlowingClock } from '../kit/flowing-clock.ts'
 let database: Database
 let outbox: Outbox
 beforeEach(() => {
-  database = openDatabase({ addonPath: EMBEDDED.sqlite.path, path: ':memory:' })
+  database = openDatabase(':memory:')
   outbox = new Outbox({ database, clock: systemClock, random: systemRandom })
 })
 afterEach(() => database.close())

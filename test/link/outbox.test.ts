@@ -1,7 +1,6 @@
 /** What has to be heard is kept, in order, until it is heard; and no more of it than there is room for. */
 import { afterEach, beforeEach, expect, test } from 'bun:test'
 import { join } from 'node:path'
-import { EMBEDDED } from '../../src/app/embedded.ts'
 import { type Database, openDatabase, transact } from '../../src/kit/database.ts'
 import { systemRandom } from '../../src/kit/random.ts'
 import { Outbox } from '../../src/link/outbox.ts'
@@ -13,7 +12,7 @@ let database: Database
 const clock = new FakeClock()
 
 const open = (bytesMax?: number) => {
-  database = openDatabase({ addonPath: EMBEDDED.sqlite.path, path: join(folder.path, 'agent.sqlite') })
+  database = openDatabase(join(folder.path, 'agent.sqlite'))
   return new Outbox({ database, clock, random: systemRandom, ...(bytesMax !== undefined && { bytesMax }) })
 }
 beforeEach(async () => {

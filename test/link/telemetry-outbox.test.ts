@@ -2,7 +2,6 @@
 import { afterEach, beforeEach, describe, expect, test } from 'bun:test'
 import { join } from 'node:path'
 import fc from 'fast-check'
-import { EMBEDDED } from '../../src/app/embedded.ts'
 import { type Database, openDatabase } from '../../src/kit/database.ts'
 import { systemRandom } from '../../src/kit/random.ts'
 import { decodeMessage, Telemetry } from '../../src/link/messages.ts'
@@ -25,7 +24,7 @@ beforeEach(async () => {
   folder = await createFolder()
   clock = new FakeClock()
   clock.advance(START_MS)
-  database = openDatabase({ addonPath: EMBEDDED.sqlite.path, path: join(folder.path, 'agent.sqlite') })
+  database = openDatabase(join(folder.path, 'agent.sqlite'))
   // Written at once, or some time: nobody pulls the plug here.
   database.pragma('synchronous = OFF')
   events = new Outbox({ database, clock, random: systemRandom, bytesMax: 100_000 })

@@ -3,7 +3,6 @@ import { afterEach, beforeEach, describe, expect, test } from 'bun:test'
 import { cp, mkdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Hono } from 'hono'
-import { EMBEDDED } from '../../src/app/embedded.ts'
 import { openDatabase } from '../../src/kit/database.ts'
 import { systemRandom } from '../../src/kit/random.ts'
 import { mergeForgotten, publisherView } from '../../src/publisher/catch-up.ts'
@@ -23,7 +22,7 @@ import { publisherKey } from '../registry/publish.ts'
 import { type RegistryStage, stageRegistry } from '../registry/stage.ts'
 import { outcomeOf } from '../trust/tuf-simulator.ts'
 
-const open = (path: string) => openDatabase({ addonPath: EMBEDDED.sqlite.path, path })
+const open = (path: string) => openDatabase(path)
 
 let stage: RegistryStage
 let registry: Registry

@@ -2,7 +2,6 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
 import { cp, readdir, stat } from 'node:fs/promises'
 import { join } from 'node:path'
-import { EMBEDDED } from '../../src/app/embedded.ts'
 import { type Database, openDatabase } from '../../src/kit/database.ts'
 import { systemRandom } from '../../src/kit/random.ts'
 import { backUp, missingPacks, openBackup, restore } from '../../src/registry/backup.ts'
@@ -10,7 +9,7 @@ import { openRegistry } from '../../src/registry/registry.ts'
 import { packVersion, publisherKey, sha256Of, signFamily } from './publish.ts'
 import { type RegistryStage, stageRegistry } from './stage.ts'
 
-const open = (path: string) => openDatabase({ addonPath: EMBEDDED.sqlite.path, path })
+const open = (path: string) => openDatabase(path)
 let stage: RegistryStage
 let file: string
 

@@ -2,7 +2,6 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
 import { join } from 'node:path'
 import fc from 'fast-check'
-import { EMBEDDED } from '../../src/app/embedded.ts'
 import { openDatabase, transact } from '../../src/kit/database.ts'
 import type { Frame } from '../../src/link/frame.ts'
 import type { Request } from '../../src/link/messages.ts'
@@ -85,10 +84,10 @@ describe('events', () => {
 })
 
 test('a database of a newer program is refused; one of this program is left as it is', () => {
-  const database = openDatabase({ addonPath: EMBEDDED.sqlite.path, path: join(stage.fleet, 'other.sqlite') })
+  const database = openDatabase(join(stage.fleet, 'other.sqlite'))
   transact(database, () => migrate(database))
   transact(database, () => migrate(database))
-  const version = Number(database.pragma('user_version', { simple: true }))
+  const version = Number(database.pragma('user_version'))
   database.exec(`PRAGMA user_version = ${version + 1}`)
   expect(() => migrate(database)).toThrow(
     `its schema is version ${version + 1}, this program knows ${version}`,

@@ -6,7 +6,6 @@ import { afterAll, beforeAll, expect, setDefaultTimeout, test } from 'bun:test'
 import { join } from 'node:path'
 import { AlertBook } from '../../src/app/agent/alert-book.ts'
 import { HealthMonitor } from '../../src/app/agent/health-monitor.ts'
-import { EMBEDDED } from '../../src/app/embedded.ts'
 import { openDatabase } from '../../src/kit/database.ts'
 import { setLogLevel } from '../../src/kit/log.ts'
 import { systemRandom } from '../../src/kit/random.ts'
@@ -60,7 +59,7 @@ class Coordinator {
 
 /** The agent as far as it reports, over a database that outlives it. */
 function startAgent(clock: FlowingClock, coordinator: Coordinator) {
-  const database = openDatabase({ addonPath: EMBEDDED.sqlite.path, path: join(folder.path, 'agent.sqlite') })
+  const database = openDatabase(join(folder.path, 'agent.sqlite'))
   database.pragma('synchronous = OFF')
   const outbox = new Outbox({ database, clock, random: systemRandom, bytesMax: BYTES_MAX })
   const telemetry = new TelemetryOutbox({ database, clock, events: outbox, bytesMax: BYTES_MAX })

@@ -1,5 +1,3 @@
-/** A registry's rollouts over a fleet that does what a seed says: comes, goes, fails, falls silent. No real time passes. */
-import { EMBEDDED } from '../../src/app/embedded.ts'
 import { type Database, openDatabase, transact } from '../../src/kit/database.ts'
 import type { Random as SystemRandom } from '../../src/kit/random.ts'
 import { Alerts } from '../../src/registry/alerts.ts'
@@ -90,7 +88,7 @@ export class World {
   constructor(seed: number) {
     this.random = new Random(seed)
     this.clock.advance(1_800_000_000_000)
-    this.database = openDatabase({ addonPath: EMBEDDED.sqlite.path, path: ':memory:' })
+    this.database = openDatabase(':memory:')
     transact(this.database, () => migrate(this.database))
     const random: SystemRandom = { fraction: () => 0.5, bytes: (count) => this.random.bytes(count) }
     this.alerts = new Alerts({

@@ -2,7 +2,6 @@
 
 import { join } from 'node:path'
 import type { Hono } from 'hono'
-import { EMBEDDED } from '../../src/app/embedded.ts'
 import { type Database, openDatabase } from '../../src/kit/database.ts'
 import { Histogram } from '../../src/kit/histogram.ts'
 import { systemRandom } from '../../src/kit/random.ts'
@@ -48,7 +47,7 @@ export async function stageRegistry(): Promise<RegistryStage> {
     print: () => undefined,
   })
   const folder = join(fleet, 'registry')
-  const database = openDatabase({ addonPath: EMBEDDED.sqlite.path, path: join(folder, 'registry.sqlite') })
+  const database = openDatabase(join(folder, 'registry.sqlite'))
   const sources = { folder, database, clock, random: systemRandom }
   const registry = await openRegistry(sources)
   await registry.director.readKey()

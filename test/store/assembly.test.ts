@@ -3,7 +3,6 @@ import { afterAll, describe, expect, test } from 'bun:test'
 import { mkdir, open, readFile, rm, truncate } from 'node:fs/promises'
 import { join } from 'node:path'
 import fc from 'fast-check'
-import { EMBEDDED } from '../../src/app/embedded.ts'
 import { openDatabase } from '../../src/kit/database.ts'
 import { EdgeError } from '../../src/kit/errors.ts'
 import { Assembly } from '../../src/store/assembly.ts'
@@ -35,7 +34,7 @@ async function stage({ chunks, sha256 }: Given) {
   await mkdir(home)
   const whole = Buffer.concat(chunks)
   const bytes = encodeChunkIndex(chunks.map((chunk) => ({ length: chunk.length, sha256: sha256Of(chunk) })))
-  const database = openDatabase({ addonPath: EMBEDDED.sqlite.path, path: ':memory:' })
+  const database = openDatabase(':memory:')
   const clock = new FakeClock()
   const path = join(home, 'model.onnx')
   const index = decodeChunkIndex(bytes, { fileBytes: whole.length })

@@ -2,7 +2,6 @@
 import { afterAll, describe, expect, test } from 'bun:test'
 import { mkdir, readdir, readlink, symlink } from 'node:fs/promises'
 import { join } from 'node:path'
-import { EMBEDDED } from '../../src/app/embedded.ts'
 import { openDatabase } from '../../src/kit/database.ts'
 import { Pointer } from '../../src/store/pointer.ts'
 import { createFolder } from '../kit/binary.ts'
@@ -12,7 +11,7 @@ afterAll(folder.remove)
 
 async function stage() {
   const models = join(folder.path, crypto.randomUUID(), 'models')
-  const database = openDatabase({ addonPath: EMBEDDED.sqlite.path, path: ':memory:' })
+  const database = openDatabase(':memory:')
   return { models, pointer: new Pointer({ models, database }) }
 }
 

@@ -3,7 +3,6 @@ import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
 import { mkdtemp, rm, truncate, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { EMBEDDED } from '../../src/app/embedded.ts'
 import { type Database, openDatabase } from '../../src/kit/database.ts'
 import { EdgeError } from '../../src/kit/errors.ts'
 import { HighWaterTable } from '../../src/trust/high-water.ts'
@@ -18,7 +17,7 @@ beforeAll(async () => {
 })
 afterAll(() => rm(folder, { recursive: true, force: true }))
 
-const openMemory = (): Database => openDatabase({ addonPath: EMBEDDED.sqlite.path, path: ':memory:' })
+const openMemory = (): Database => openDatabase(':memory:')
 
 /** A device with files on disk and versions in SQLite, as the real one. */
 class DiskDevice {

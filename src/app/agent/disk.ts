@@ -2,7 +2,6 @@ import { rm } from 'node:fs/promises'
 import type { Clock } from '../../kit/clock.ts'
 import { type Database, damageOf, isDamage, openDatabase } from '../../kit/database.ts'
 import { makeFolderDurably, moveFileDurably } from '../../kit/durable-file.ts'
-import { unpackEmbedded } from '../../kit/embedded-file.ts'
 import { messageOf } from '../../kit/errors.ts'
 import { logger } from '../../kit/log.ts'
 import { systemRandom } from '../../kit/random.ts'
@@ -13,8 +12,6 @@ import { Seeds } from '../../store/seeds.ts'
 import { Space } from '../../store/space.ts'
 import { Staging } from '../../store/staging.ts'
 import { Versions } from '../../store/versions.ts'
-import { EMBEDDED } from '../embedded.ts'
-import { unpackFolder } from '../runtime.ts'
 import type { DeviceFolders } from './folders.ts'
 
 /** All that the agent keeps, opened in the order in which the parts need each other. */
@@ -38,8 +35,7 @@ export async function openDisk(
 ): Promise<Disk> {
   await makeFolderDurably(folders.versions)
   await makeFolderDurably(folders.work)
-  const addonPath = await unpackEmbedded(EMBEDDED.sqlite, unpackFolder(folders.state))
-  const database = await openSound({ addonPath, path: folders.database })
+  const database = await openSound(folders.database)
   const outbox = new Outbox({ database, clock, random: systemRandom, bytesMax: outboxBytesMax })
   const events: Disk['events'] = { onPut: () => undefined }
   const port = {
@@ -68,18 +64,18 @@ export async function openDisk(
  * A database that is damaged is put aside and begun anew: what serves is in the pointers, what may run in the metadata of
  * trust, and what should run is asked for again. An agent that does not start for good would help nobody.
  */
-async function openSound(of: { addonPath: string; path: string }): Promise<Database> {
-  const opened = openOrDamage(of)
+async function openSound(path: string): Promise<Database> {
+  const opened = openOrDamage(path)
   if (typeof opened !== 'string') return opened
-  logger('ota').error('ota.database_damaged', { path: of.path, reason: opened })
-  for (const suffix of ['-wal', '-shm']) await rm(`${of.path}${suffix}`, { force: true })
-  await moveFileDurably(of.path, `${of.path}.damaged`)
-  return openDatabase(of)
+  logger('ota').error('ota.database_damaged', { path, reason: opened })
+  for (const suffix of ['-wal', '-shm']) await rm(`${path}${suffix}`, { force: true })
+  await moveFileDurably(path, `${path}.damaged`)
+  return openDatabase(path)
 }
 
-function openOrDamage(of: { addonPath: string; path: string }): Database | string {
+function openOrDamage(path: string): Database | string {
   try {
-    const database = openDatabase(of)
+    const database = openDatabase(path)
     const damage = damageOf(database)
     if (damage === undefined) return database
     database.close()

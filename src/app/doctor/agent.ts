@@ -1,12 +1,11 @@
 import { readFile, stat } from 'node:fs/promises'
 import { systemClock } from '../../kit/clock.ts'
-import { damageOf } from '../../kit/database.ts'
+import { damageOf, openSnapshot } from '../../kit/database.ts'
 import { messageOf } from '../../kit/errors.ts'
 import { Journal } from '../../ota/journal.ts'
 import { isWorking } from '../../ota/machine.ts'
 import type { Status } from '../agent/status.ts'
 import type { Context } from './context.ts'
-import { openCopy } from './snapshot.ts'
 
 /** What the agent says, or where none runs what it has left behind. */
 export type AgentFacts =
@@ -39,12 +38,12 @@ export async function lookAtAgent(context: Context): Promise<AgentFacts> {
   }
 }
 
-async function readJournal({ folders, state }: Context): Promise<JournalFacts | { problem: string }> {
+async function readJournal({ folders }: Context): Promise<JournalFacts | { problem: string }> {
   const size = await sizeOf(folders.database)
   if (size === undefined) return { rev: 0, working: [], quarantined: [], unseenBytes: 0 }
   if (size > DATABASE_BYTES_MAX)
     return { problem: `"${folders.database}" has ${size} bytes: too much for a look` }
-  const database = await openCopy(await readFile(folders.database), state)
+  const database = openSnapshot(await readFile(folders.database))
   try {
     const damage = damageOf(database)
     if (damage !== undefined) return { problem: `"${folders.database}" is damaged: ${damage}` }

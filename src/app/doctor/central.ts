@@ -1,9 +1,8 @@
 import { readdir, readFile, stat } from 'node:fs/promises'
 import { join } from 'node:path'
-import { damageOf } from '../../kit/database.ts'
+import { damageOf, openSnapshot } from '../../kit/database.ts'
 import { askHealth, type Health } from '../ask-health.ts'
 import type { Context } from './context.ts'
-import { openCopy } from './snapshot.ts'
 import { readExpiry } from './trust.ts'
 
 /** A registry that lives on this machine. */
@@ -40,7 +39,7 @@ export async function lookAtCentral(context: Context): Promise<CentralFacts | un
       nowMs: clock.now(),
       folder,
       databaseBytes: found.size,
-      damage: isSearched ? await searchDamage(database, state) : undefined,
+      damage: isSearched ? await searchDamage(database) : undefined,
       isSearched,
       keys: await listKeys(join(folder, 'keys')),
       hasDevelopmentKeys: (await sizeOf(join(folder, 'development-keys'))) > 0,
@@ -58,8 +57,8 @@ async function sizeOf(path: string): Promise<number> {
   )
 }
 
-async function searchDamage(path: string, state: string): Promise<string | undefined> {
-  const database = await openCopy(await readFile(path), state)
+async function searchDamage(path: string): Promise<string | undefined> {
+  const database = openSnapshot(await readFile(path))
   try {
     return damageOf(database)
   } finally {

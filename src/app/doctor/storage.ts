@@ -4,9 +4,9 @@ import { dirname } from 'node:path'
 import { runCommand } from '../../health/run-command.ts'
 import type { FileSystem } from '../../health/sources/disk-space.ts'
 import { DiskWear } from '../../health/sources/disk-wear.ts'
+import { openSnapshot } from '../../kit/database.ts'
 import { messageOf } from '../../kit/errors.ts'
 import type { Context } from './context.ts'
-import { openCopy } from './snapshot.ts'
 
 export interface StorageFacts {
   readonly state: string
@@ -37,7 +37,7 @@ export async function lookAtStorage({ state, files, clock }: Context): Promise<S
     space,
     mount: mountOf(nearest, mounts),
     wear: Object.fromEntries(wear.map(({ labels, value }) => [labels?.['disk'] ?? '', value])),
-    sqlite: await sqliteVersion(state),
+    sqlite: sqliteVersion(),
     drafts: (await readdir(state).catch(() => [])).filter((name) => name.endsWith('.draft')).length,
   }
 }
@@ -82,8 +82,8 @@ export function mountOf(path: string, mountinfo: string): StorageFacts['mount'] 
   return best && { type: best.type, isReadOnly: best.isReadOnly }
 }
 
-async function sqliteVersion(state: string): Promise<string> {
-  const database = await openCopy(new Uint8Array(0), state)
+function sqliteVersion(): string {
+  const database = openSnapshot(new Uint8Array(0))
   const row = database.prepare('select sqlite_version() as version').get() as { version: string }
   database.close()
   return row.version

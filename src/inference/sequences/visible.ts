@@ -17,18 +17,9 @@ export function visibleSession(session: Session, model: SequenceModel): Session 
   return {
     signature: visibleSignature(session.signature, model),
     metadata: session.metadata,
-    get providers() {
-      return session.providers
-    },
-    get refusals() {
-      return session.refusals
-    },
-    get placement() {
-      return session.placement
-    },
-    get faults() {
-      return session.faults
-    },
+    providers: session.providers,
+    refusals: session.refusals,
+    placement: session.placement,
     runsMax: session.runsMax,
     run: (request) => session.run(request),
     get arenaBytes() {
