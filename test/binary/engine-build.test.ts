@@ -17,7 +17,12 @@ import { until } from '../kit/until.ts'
 import { inferBinary, tensorOf } from '../kit/v2.ts'
 
 const folder = await createFolder()
-afterAll(() => folder.remove())
+const started: Running[] = []
+afterAll(async () => {
+  // Also those of a test that failed half way.
+  for (const server of started) await server.stop('SIGKILL')
+  await folder.remove()
+})
 let library = ''
 
 beforeAll(async () => {
@@ -50,7 +55,7 @@ async function createHome(name: string, settings = ''): Promise<Home> {
   }
 }
 
-const serve = (home: Home) => {
+async function serve(home: Home): Promise<Running> {
   const command = [
     BINARY,
     'serve',
@@ -61,7 +66,9 @@ const serve = (home: Home) => {
     '--port',
     '0',
   ]
-  return startServing(home.path, { command })
+  const server = await startServing(home.path, { command })
+  started.push(server)
+  return server
 }
 
 /** Once the provider has taken over from those that served meanwhile. */
