@@ -141,6 +141,8 @@ export function openSnapshot(bytes: Uint8Array): Database {
   // File format, 1.3.2: 2 says "with a log", which memory has none of.
   if (copy.length >= 20) copy.fill(1, 18, 20)
   try {
+    // A file without a byte is a database without a table; Bun takes it for a mistake.
+    if (copy.length === 0) return new Database(new BunDatabase(':memory:', { strict: true }))
     return new Database(BunDatabase.deserialize(copy, { strict: true }))
   } catch (cause) {
     throw new EdgeError('storage_failed', `Cannot read the database: ${messageOf(cause)}`, { cause })

@@ -1,6 +1,9 @@
 /** Statements are prepared once: whoever asks with the same words shares one, and never sees it. */
 import { describe, expect, test } from 'bun:test'
-import { openDatabase, transact } from '../../src/kit/database.ts'
+import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
+import { damageOf, openDatabase, openSnapshot, transact } from '../../src/kit/database.ts'
 
 function openFacts() {
   const database = openDatabase(':memory:')
@@ -45,5 +48,24 @@ describe('a statement of a database', () => {
       expect(database.prepare(`SELECT ${number} AS number`).get()).toEqual({ number })
     expect(early.get()).toEqual({ what: 'one' })
     expect(database.prepare('SELECT what FROM fact').get()).toEqual({ what: 'one' })
+  })
+})
+
+describe('a copy in memory of what a file holds', () => {
+  test('is read without a file beside it, log or no log', async () => {
+    const path = join(await mkdtemp(join(tmpdir(), 'limpet-database-')), 'facts.sqlite')
+    const database = openDatabase(path)
+    database.exec("CREATE TABLE fact (what TEXT); INSERT INTO fact VALUES ('one')")
+    database.close()
+    const copy = openSnapshot(await readFile(path))
+    expect(copy.prepare('SELECT what FROM fact').all()).toEqual([{ what: 'one' }])
+    expect(await readdir(dirname(path))).toEqual(['facts.sqlite'])
+    await rm(dirname(path), { recursive: true })
+  })
+
+  test('of an empty file has no table; of what is no database, that is said', () => {
+    const tables = openSnapshot(new Uint8Array(0)).prepare('SELECT name FROM sqlite_schema').all()
+    expect(tables).toEqual([])
+    expect(damageOf(openSnapshot(Buffer.from('garbage'.repeat(999))))).toContain('not a database')
   })
 })
