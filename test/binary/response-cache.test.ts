@@ -151,7 +151,7 @@ test('where the device keeps no answers, log and doctor say so', async () => {
   expect(await readLog(other.path)).toContain('"event":"inference.response_cache_off"')
   const doctor = await runToEnd(other.path, { command: [BINARY, 'doctor', '--models', models] })
   expect(doctor.stdout).toContain(
-    'note  models    cached 1: response_cache is true, but the device keeps no answers: set inference.cache_bytes_max above 0',
+    'note   cached 1: response_cache is true, but the device keeps no answers: set inference.cache_bytes_max above 0',
   )
   expect(doctor.exitCode).toBe(0)
   await other.remove()
