@@ -234,7 +234,9 @@ describe.skipIf(NOT_EMULATED.length > 0)('a Jetson under QEMU', () => {
     // As by the kernel where memory ends: what else is sent to it, QEMU and the program below it may catch.
     process.kill(await processOf('serve'), 'SIGKILL')
     const status = await fleet.ended(device, MODEL, { version: '3', state: 'reverted' })
-    expect(status.models[0]).toMatchObject({ running: { version: '1' }, update: { code: 'crashed' } })
+    expect(status.models[0]).toMatchObject({ running: { version: '1' } })
+    // Where the machine has much else to do, QEMU takes longer to start it again than a version may be silent.
+    expect(['crashed', 'not_serving']).toContain(status.models[0]?.update?.code ?? '')
     await eventually('it is served again', () => ask(up?.url).catch(() => undefined), device.machine)
     await expectServed()
     expect((await toldOf(3, 'reverted')).slice(-2)).toEqual(['revert', 'reverted'])
