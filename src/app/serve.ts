@@ -14,6 +14,7 @@ import { Tracer } from '../http/tracer.ts'
 import { Engine } from '../inference/engine.ts'
 import { Ensembles } from '../inference/ensemble/ensembles.ts'
 import { Lanes } from '../inference/lanes.ts'
+import { retryProviders } from '../inference/provider-retry.ts'
 import { ResponseCache } from '../inference/response-cache.ts'
 import { systemClock } from '../kit/clock.ts'
 import { logger, setLogLevel } from '../kit/log.ts'
@@ -105,6 +106,7 @@ export async function runServe(options: ServeOptions, print: (line: string) => v
       loaded,
     })
   }
+  void retryProviders({ lanes, clock: systemClock, stop: stopping.signal })
   announce(new URL(config.http.base_path, server.url), lanes, print)
   log.info('app.serving', { url: server.url.href, runtime: backend.name, threads: backend.threads })
 

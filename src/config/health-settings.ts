@@ -39,6 +39,8 @@ export const HealthSettings = z.strictObject({
       /** Of a model's requests since the reading before. */
       model_error_percent: limits(Percent, { warning: 5, critical: 25 }),
       model_p95_ms: limits(z.number().min(0), {}),
+      /** Providers that a model was taken from because they failed while they ran. */
+      model_providers_failed: limits(z.number().min(0), { warning: 1 }),
       /** Before it expires. */
       certificate_days: limits(z.number().min(0), { warning: 30, critical: 7 }),
       metadata_hours: limits(z.number().min(0), { warning: 48, critical: 0 }),

@@ -51,6 +51,14 @@ const RULES = [
   },
   { name: 'p95', limits: 'model_p95_ms', measured: 'model_p95_ms', subject: 'model', margin: 0, unit: ' ms' },
   {
+    name: 'provider',
+    limits: 'model_providers_failed',
+    measured: 'model_providers_failed',
+    subject: 'model',
+    margin: 0,
+    unit: ' failed',
+  },
+  {
     name: 'certificate',
     limits: 'certificate_days',
     measured: 'certificate_days',

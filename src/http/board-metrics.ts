@@ -1,5 +1,6 @@
 import type { Lane } from '../inference/lane.ts'
 import type { Family } from '../kit/metrics-text.ts'
+import type { ProviderFaults } from '../runtime/backend.ts'
 import { idleProviders } from '../runtime/idle-providers.ts'
 
 /** What the device takes its board for. */
@@ -48,6 +49,10 @@ export function providerFamilies(lanes: readonly Lane[]): Family[] {
       })),
     )
   const one = (provider: string) => ({ provider, value: 1 })
+  const perFault = (count: keyof ProviderFaults) =>
+    lanes.flatMap(({ model, version, session: { faults } }) =>
+      faults === undefined ? [] : [{ labels: { model, version }, value: faults[count] }],
+    )
   const families: Family[] = [
     {
       name: 'limpet_lane_provider',
@@ -60,6 +65,32 @@ export function providerFamilies(lanes: readonly Lane[]): Family[] {
       help: 'Providers that were wanted for a version and refused it; it runs on those that are left',
       type: 'gauge',
       samples: perLane(({ session }) => session.refusals.map(({ provider }) => one(provider))),
+    },
+    {
+      name: 'limpet_lane_provider_failed',
+      help: 'Providers that a version was taken from because they failed while they ran',
+      type: 'gauge',
+      samples: perLane(({ session }) =>
+        session.refusals.filter(({ hasFailed }) => hasFailed).map(({ provider }) => one(provider)),
+      ),
+    },
+    {
+      name: 'limpet_provider_failed_runs_total',
+      help: 'Runs of a version on a provider that failed by no fault of their requests',
+      type: 'counter',
+      samples: perFault('failedRuns'),
+    },
+    {
+      name: 'limpet_provider_repeated_runs_total',
+      help: 'Failed runs that were answered after all, without the provider',
+      type: 'counter',
+      samples: perFault('repeatedRuns'),
+    },
+    {
+      name: 'limpet_provider_replacements_total',
+      help: 'Times that a provider was taken from a version while it served',
+      type: 'counter',
+      samples: perFault('replacements'),
     },
     {
       name: 'limpet_model_nodes',

@@ -3,6 +3,7 @@ import type { Engine } from '../inference/engine.ts'
 import type { LaneStatus } from '../inference/lane-table.ts'
 import type { Lanes } from '../inference/lanes.ts'
 import { EdgeError } from '../kit/errors.ts'
+import { describeRefusal } from '../runtime/describe-refusal.ts'
 import { idleProviders } from '../runtime/idle-providers.ts'
 import { readBody } from './body.ts'
 import type { Codec } from './codec.ts'
@@ -48,7 +49,7 @@ function fallbackOf(status: LaneStatus, lanes: Lanes): { reason?: string } {
   if (state !== 'READY') return {}
   const { session } = lanes.find(model, version)
   const problems = [
-    ...session.refusals.map((refusal) => `${refusal.provider} refused it: ${refusal.reason}`),
+    ...session.refusals.map(describeRefusal),
     ...idleProviders(session).map((provider) => `${provider} runs none of its nodes`),
   ]
   if (problems.length === 0) return {}

@@ -1,5 +1,6 @@
 import { messageOf } from '../kit/errors.ts'
 import { type Logger, logger } from '../kit/log.ts'
+import { describeRefusal } from '../runtime/describe-refusal.ts'
 import { EngineBuilds, takingOver, withoutBuilding } from './engine-builds.ts'
 import type { Lane } from './lane.ts'
 import { LaneRoom, type MemoryBounds } from './lane-room.ts'
@@ -78,6 +79,20 @@ export class LaneChanges {
     return this.#turns.take(`${model}/${version}`, () => this.#unload(model, version))
   }
 
+  retryProviders(model: string, version: string): Promise<string | undefined> {
+    const id = `${model}/${version}`
+    return this.#turns.take(id, async () => {
+      const [lane, plan] = [this.#parts.table.lane(model, version), this.#plans.get(id)]
+      if (lane === undefined || plan === undefined) return 'it is not loaded any more'
+      try {
+        await this.#retryProviders(lane, plan)
+        return undefined
+      } catch (error) {
+        return messageOf(error)
+      }
+    })
+  }
+
   inTurn<T>(id: string, change: () => Promise<T>): Promise<T> {
     return this.#turns.take(id, change)
   }
@@ -147,6 +162,32 @@ export class LaneChanges {
       onChange(model)
     }
     return table.status(model, version)
+  }
+
+  /** Beside what serves, and only where there is room for both: it is a try, for which nothing else has to go. */
+  async #retryProviders(lane: Lane, plan: LanePlan): Promise<void> {
+    const { table, opening, counts, onChange } = this.#parts
+    const bytes = expectedBytes(plan, [lane])
+    if (this.#room.isHeld(lane)) throw new Error('it cannot be loaded again, or has sequences in progress')
+    if (this.#room.freeBytes < bytes || (await this.#room.availableBytes()) < bytes)
+      throw new Error(`there is no room for ${bytes} bytes beside it`)
+    const mustHave = failedProviders(lane)
+    const again = await openLane(
+      { ...plan, session: { ...plan.session, mustHave } },
+      opening,
+      () => undefined,
+    )
+    const [failed] = again.session.refusals.filter(({ hasFailed }) => hasFailed)
+    if (failed !== undefined) {
+      await this.#room.close(again)
+      throw new Error(describeRefusal(failed))
+    }
+    const { model, version } = plan
+    table.set({ model, version, state: 'READY', reason: '' }, again)
+    counts.loads += 1
+    this.#log.warn('inference.providers_back', { ...describe(again, undefined), providers_back: mustHave })
+    onChange(model)
+    await this.#room.letGo(lane)
   }
 
   /** What the new version is to take the place of: itself as it was, and those that its model lets go for it. */
@@ -288,6 +329,10 @@ export class LaneChanges {
     table.set({ model, version, state: 'UNAVAILABLE', reason: 'unloaded' }, undefined)
     this.#log.info('inference.lane_unloaded', { model, version })
   }
+}
+
+function failedProviders({ session }: Lane): string[] {
+  return session.refusals.filter(({ hasFailed }) => hasFailed).map(({ provider }) => provider)
 }
 
 function idOf({ model, version }: { model: string; version: string }): string {

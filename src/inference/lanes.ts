@@ -94,6 +94,11 @@ export class Lanes {
     return this.#changes.load(plan, swap)
   }
 
+  /** Puts a lane with the providers that failed in the place of one without; undefined when it has, else why not. */
+  retryProviders(model: string, version: string): Promise<string | undefined> {
+    return this.#changes.retryProviders(model, version)
+  }
+
   /** Takes no more requests for a version, answers those it has, and lets go of it. */
   unload(model: string, version: string): Promise<void> {
     return this.#changes.unload(model, version)

@@ -60,6 +60,10 @@ class NarrowedSession implements Session {
     return this.inner.refusals
   }
 
+  get faults() {
+    return this.inner.faults
+  }
+
   get placement() {
     return this.inner.placement
   }

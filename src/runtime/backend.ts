@@ -23,6 +23,8 @@ export interface SessionOptions {
   readonly id: string
   /** In this order; the runtime's CPU provider always comes last. Undefined leaves it to the runtime. */
   readonly providers: readonly ProviderChoice[] | undefined
+  /** Of these providers none may refuse the model: the load fails instead. */
+  readonly mustHave?: readonly string[] | undefined
   readonly threadsIntraOp: number
   readonly threadsInterOp: number
   readonly executionMode: 'sequential' | 'parallel'
@@ -54,6 +56,18 @@ export interface ProviderChoice {
 export interface ProviderRefusal {
   readonly provider: string
   readonly reason: string
+  /** It had taken it, and failed while it ran. */
+  readonly hasFailed?: boolean
+}
+
+/** What has become of the providers of a session while it ran, counted since it was loaded. */
+export interface ProviderFaults {
+  /** Runs that failed by no fault of their requests. */
+  readonly failedRuns: number
+  /** Of those the ones that were answered after all, without the provider. */
+  readonly repeatedRuns: number
+  /** Times that a provider was taken from it. */
+  readonly replacements: number
 }
 
 /** What one provider has of a model's graph. */
@@ -152,6 +166,8 @@ export interface Session {
   readonly placement: readonly PlacedNodes[] | undefined
   /** Runs at once, at most; undefined: as many as there are threads. */
   readonly runsMax?: number | undefined
+  /** Undefined where it has none but the processor. */
+  readonly faults?: ProviderFaults | undefined
   /** What it has taken of the main memory; undefined where the runtime cannot say. */
   readonly arenaBytes: number | undefined
   /** On a worker thread. */

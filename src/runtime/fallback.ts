@@ -13,6 +13,11 @@ export class ProviderError extends Error {
   }
 }
 
+/** Without the place in ONNX Runtime's source and the function's name, up to the innermost error that it quotes. */
+export function plainReason(message: string): string {
+  return message.replace(/^[\s\S]*\[ONNXRuntimeError\] : \d+ : \w+ : (?=\S)/, '')
+}
+
 export interface Opened<T> {
   readonly session: T
   readonly providers: readonly ProviderChoice[]
@@ -27,6 +32,7 @@ export interface Opened<T> {
 export async function openWithFallback<T>(
   wanted: readonly ProviderChoice[],
   open: (providers: readonly ProviderChoice[]) => Promise<T>,
+  mustHave: readonly string[] = [],
 ): Promise<Opened<T>> {
   const refusals: ProviderRefusal[] = []
   let providers = wanted
@@ -36,8 +42,8 @@ export async function openWithFallback<T>(
     } catch (error) {
       const refuser =
         error instanceof ProviderError ? error.provider : providers.find(({ name }) => !isCpu(name))?.name
-      if (refuser === undefined) throw error
-      refusals.push({ provider: refuser, reason: messageOf(error) })
+      if (refuser === undefined || mustHave.includes(refuser)) throw error
+      refusals.push({ provider: refuser, reason: plainReason(messageOf(error)) })
       providers = providers.filter(({ name }) => name !== refuser)
     }
   }

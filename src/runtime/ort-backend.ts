@@ -2,6 +2,7 @@ import { EdgeError, messageOf } from '../kit/errors.ts'
 import { type Logger, logger } from '../kit/log.ts'
 import type { Attempt } from './attempt.ts'
 import type { Backend, ModelSource, ProviderChoice, Session, SessionOptions, Signature } from './backend.ts'
+import { FailoverSession, type OpenedSession } from './failover-session.ts'
 import { openWithFallback } from './fallback.ts'
 import { planProviders } from './gpu-plan.ts'
 import { playsGraphs } from './gpu-settings.ts'
@@ -65,23 +66,18 @@ export class OrtBackend implements Backend {
     onStep?: (what: string) => void,
   ): Promise<Session> {
     try {
-      const wanted = await this.#plan(source, options)
-      const opened = await openWithFallback(wanted, (some) =>
-        this.#kept.open({ source, options, providers: some, onStep }, (one) => this.#create(one)),
-      )
-      const { session: created, refusals } = opened
-      const named = [
-        ...opened.providers.map(({ name }) => shownName(this.ort, name)),
-        providerFullName('cpu'),
-      ]
-      const providers = [...new Set(named)]
-      for (const refusal of refusals)
-        this.#log.warn('runtime.provider_refused', { session: options.id, ...refusal, instead: providers })
-      const isFixed = opened.providers.some(playsGraphs)
-      const bindsMemory = isFixed || (options.gpu?.bindsMemory ?? true)
-      const session = this.#wrap({ ...created, id: options.id, providers, refusals, bindsMemory, isFixed })
-      this.#tellIdle(session, options.id)
-      return session
+      const first = await this.#openSession({ source, options, onStep }, await this.#plan(source, options))
+      // Of the processor nothing is left to fall back to.
+      if (first.providers.every(({ name }) => isCpu(name))) return first.session
+      const again = { source, options: { ...options, mustHave: [] } }
+      return new FailoverSession({
+        id: options.id,
+        first,
+        reopen: (providers) => this.#openSession(again, providers),
+        shownName: (name) => shownName(this.ort, name),
+        now: () => performance.now(),
+        log: this.#log,
+      })
     } catch (error) {
       if (error instanceof EdgeError) throw error
       const from = 'path' in source ? ` from "${source.path}"` : ''
@@ -89,6 +85,27 @@ export class OrtBackend implements Backend {
         cause: error,
       })
     }
+  }
+
+  /** On those of the wanted providers that take it. */
+  async #openSession(
+    of: Omit<Attempt, 'providers'>,
+    wanted: readonly ProviderChoice[],
+  ): Promise<OpenedSession> {
+    const { options } = of
+    const open = (some: readonly ProviderChoice[]) =>
+      this.#kept.open({ ...of, providers: some }, (one) => this.#create(one))
+    const opened = await openWithFallback(wanted, open, options.mustHave)
+    const { session: created, refusals } = opened
+    const named = [...opened.providers.map(({ name }) => shownName(this.ort, name)), providerFullName('cpu')]
+    const providers = [...new Set(named)]
+    for (const refusal of refusals)
+      this.#log.warn('runtime.provider_refused', { session: options.id, ...refusal, instead: providers })
+    const isFixed = opened.providers.some(playsGraphs)
+    const bindsMemory = isFixed || (options.gpu?.bindsMemory ?? true)
+    const session = this.#wrap({ ...created, id: options.id, providers, refusals, bindsMemory, isFixed })
+    this.#tellIdle(session, options.id)
+    return { session, providers: opened.providers }
   }
 
   async wouldBuild(source: ModelSource, options: SessionOptions): Promise<boolean> {

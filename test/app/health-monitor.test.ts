@@ -181,6 +181,15 @@ limpet_model_nodes{model="yolo",version="2",provider="CPUExecutionProvider"} 4
     expect(models.nodes('vision/yolo', '3')).toBeUndefined()
   })
 
+  test('tell how many providers have failed while they ran, where they have any that could', async () => {
+    const models = open()
+    text = metrics({ good: 1, bad: 0, slow: 0, last: 1_800_000_000 })
+    text += 'limpet_provider_failed_runs_total{model="yolo",version="2"} 0\n'
+    expect(await read(models)).toEqual({ model_queue_items: 3, model_providers_failed: 0 })
+    text += 'limpet_lane_provider_failed{model="yolo",version="2",provider="cuda"} 1\n'
+    expect(await read(models)).toMatchObject({ model_providers_failed: 1 })
+  })
+
   test('without requests have no share of errors and no p95; a data plane that starts anew is waited for', async () => {
     const models = open()
     text = metrics({ good: 1000, bad: 5, slow: 0, last: 1_800_000_000 })

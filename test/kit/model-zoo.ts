@@ -137,6 +137,17 @@ export function accumulator(batch: number | string = 'batch'): Uint8Array<ArrayB
   })
 }
 
+/** Adds up without being told of beginnings: OUTPUT0 is INPUT0 and what STATE holds, NEXT the same for the next time. */
+export function counter(): Uint8Array<ArrayBuffer> {
+  const of = (name: string) => tensor(name, 'INT32', ['batch', 1])
+  return encodeModel({
+    name: 'counter',
+    nodes: [node('Add', ['INPUT0', 'STATE'], ['OUTPUT0']), node('Identity', ['OUTPUT0'], ['NEXT'])],
+    inputs: [of('INPUT0'), of('STATE')],
+    outputs: [of('OUTPUT0'), of('NEXT')],
+  })
+}
+
 /** Remembers everything: OUTPUT0 and NEXT are STATE and behind it INPUT0. */
 export function recorder(type: ElementType = 'INT32'): Uint8Array<ArrayBuffer> {
   return encodeModel({

@@ -1,6 +1,6 @@
 import { expect, test } from 'bun:test'
 import type { ProviderChoice } from '../../src/runtime/backend.ts'
-import { openWithFallback, ProviderError } from '../../src/runtime/fallback.ts'
+import { openWithFallback, ProviderError, plainReason } from '../../src/runtime/fallback.ts'
 
 const choices = (...names: string[]): ProviderChoice[] => names.map((name) => ({ name, options: {} }))
 
@@ -50,10 +50,31 @@ test('where a session fails and nobody says because of whom, the first goes, the
   expect(asked).toEqual(['tensorrt cuda cpu', 'cuda cpu', 'cpu'])
 })
 
+test('one that is a must fails the load, after the others had their try', async () => {
+  const { asked, open } = stage(
+    (names) => new ProviderError(names[0] ?? '', new Error(`${names[0]} is away`)),
+  )
+  await expect(openWithFallback(choices('tensorrt', 'cuda', 'cpu'), open, ['cuda'])).rejects.toThrow(
+    'cuda is away',
+  )
+  expect(asked).toEqual(['tensorrt cuda cpu', 'cuda cpu'])
+})
+
 test.each([
   ['named', ['cuda', 'cpu']],
   ['not named', ['cuda']],
 ])('a model that the processor does not take either fails with what is said there (%s)', async (_, names) => {
   const { open } = stage((left) => new Error(left.includes('cuda') ? 'no driver' : 'broken model'))
   await expect(openWithFallback(choices(...names), open)).rejects.toThrow('broken model')
+})
+
+test.each([
+  [
+    '/src/core/session/provider_bridge_ort.cc:2043 onnxruntime::Provider& onnxruntime::ProviderLibrary::Get() [ONNXRuntimeError] : 1 : FAIL : Failed to load library /opt/libonnxruntime_providers_cuda.so with error: libcublasLt.so.13: cannot open shared object file: No such file or directory',
+    'Failed to load library /opt/libonnxruntime_providers_cuda.so with error: libcublasLt.so.13: cannot open shared object file: No such file or directory',
+  ],
+  ['no driver', 'no driver'],
+  ['[ONNXRuntimeError] : 1 : FAIL : ', '[ONNXRuntimeError] : 1 : FAIL : '],
+])('a reason is told without where in the source it was found: %s', (message, reason) => {
+  expect(plainReason(message)).toBe(reason)
 })

@@ -78,6 +78,12 @@ class Lane {
     return this.#samples.filter((sample) => sample.name === name)
   }
 
+  /** How many it was taken from because they failed while they ran; undefined where it has none that could. */
+  get providersFailed(): number | undefined {
+    if (this.value('limpet_provider_failed_runs_total') === undefined) return undefined
+    return this.#samples.filter(({ name }) => name === 'limpet_lane_provider_failed').length
+  }
+
   /** From microseconds to milliseconds. */
   buckets(name: string): Measured['latency'] {
     return this.#samples

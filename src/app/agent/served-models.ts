@@ -53,6 +53,7 @@ export class ServedModels implements Source {
     return lanes.flatMap((lane) => {
       const labels = { model: lane.model, version: lane.version }
       const queue = lane.value('nv_inference_pending_request_count')
+      const failed = lane.providersFailed
       const now = counters.get(keyOf(lane))
       const then = before?.counters.get(keyOf(lane))
       const rates =
@@ -61,6 +62,7 @@ export class ServedModels implements Source {
           : ratesOf(now, { then, seconds: (atMs - before.atMs) / 1000 })
       return [
         ...(queue === undefined ? [] : [{ name: 'model_queue_items', labels, value: queue }]),
+        ...(failed === undefined ? [] : [{ name: 'model_providers_failed', labels, value: failed }]),
         ...rates.map(({ name, value }) => ({ name, labels, value })),
       ]
     })

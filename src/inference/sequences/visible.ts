@@ -17,9 +17,18 @@ export function visibleSession(session: Session, model: SequenceModel): Session 
   return {
     signature: visibleSignature(session.signature, model),
     metadata: session.metadata,
-    providers: session.providers,
-    refusals: session.refusals,
-    placement: session.placement,
+    get providers() {
+      return session.providers
+    },
+    get refusals() {
+      return session.refusals
+    },
+    get placement() {
+      return session.placement
+    },
+    get faults() {
+      return session.faults
+    },
     runsMax: session.runsMax,
     run: (request) => session.run(request),
     get arenaBytes() {
