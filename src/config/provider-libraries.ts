@@ -7,7 +7,7 @@ export const ProviderLibraries = z
       /** What models, the config and profiles call it in `providers`; counts before a provider of that name in ONNX Runtime. */
       name: z
         .string()
-        .regex(/^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$/)
+        .regex(/^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$/)
         .refine(
           (name) => !/^cpu(ExecutionProvider)?$/i.test(name),
           'is the processor, which needs no library',

@@ -21,6 +21,12 @@ export const PROVIDER_LIBRARIES: Readonly<Record<string, string>> = {
   openvino: 'libonnxruntime_providers_openvino.so',
 }
 
+/** Where the function that adds a provider by its name knows it by another one, in old versions by that one only. */
+const APPENDED_AS: Readonly<Record<string, string>> = {
+  WebGpuExecutionProvider: 'WebGPU',
+  XnnpackExecutionProvider: 'XNNPACK',
+}
+
 export const PROVIDER_NAMES = Object.keys(PROVIDERS)
 
 export function providerFullName(name: string): string {
@@ -56,7 +62,11 @@ export function appendProvider(ort: Ort, sessionOptions: Address, choice: Provid
   if (isCpu(fullName)) return
   if (fullName === PROVIDERS['cuda']) appendCuda(ort, sessionOptions, choice)
   else if (fullName === PROVIDERS['tensorrt']) appendTensorrt(ort, sessionOptions, choice)
-  else appendByName(ort, sessionOptions, { ...choice, name: fullName.replace('ExecutionProvider', '') })
+  else
+    appendByName(ort, sessionOptions, {
+      ...choice,
+      name: APPENDED_AS[fullName] ?? fullName.replace('ExecutionProvider', ''),
+    })
 }
 
 function appendCuda(ort: Ort, sessionOptions: Address, choice: ProviderChoice): void {

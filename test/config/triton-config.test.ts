@@ -247,12 +247,32 @@ describe('providers', () => {
       accelerators('cpu_execution_accelerator : [ { name : "openvino" } ]'),
       [{ name: 'openvino', options: {} }, cpu],
     ],
+    [
+      'OpenVINO on a GPU, without CUDA',
+      gpu('openvino', option('device_type', 'GPU')),
+      [{ name: 'openvino', options: { device_type: 'GPU' } }, cpu],
+    ],
+    [
+      'a plug-in of the device, before CUDA where the GPU is wanted',
+      `${gpu('plug_in', `${option('provider', 'trt_rtx')} ${option('enable_cuda_graph', '1')}`)} instance_group { gpus: 1 }`,
+      [
+        { name: 'trt_rtx', options: { enable_cuda_graph: '1' } },
+        { name: 'cuda', options: { device_id: '1' } },
+        cpu,
+      ],
+    ],
+    [
+      'a plug-in for the processor',
+      accelerators(`cpu_execution_accelerator { name: "plug_in" ${option('provider', 'npu')} }`),
+      [{ name: 'npu', options: {} }, cpu],
+    ],
   ])('%s', (_, text, providers) => {
     expect(parse(text).session.providers as unknown).toEqual(providers)
   })
 
   test.each([
-    [gpu('gpu_io'), 'is "gpu_io", expected "tensorrt" or "cuda"'],
+    [gpu('gpu_io'), 'is "gpu_io", expected "tensorrt", "cuda", "openvino", "webgpu" or "plug_in"'],
+    [gpu('plug_in'), 'need "provider", the name of one of runtime.provider_libraries'],
     [gpu('tensorrt', option('max_cached_engines', '3')), '"max_cached_engines" is unknown to TensorRT'],
     [gpu('tensorrt', option('precision_mode', 'FP8')), 'precision_mode is "FP8", expected FP32, FP16, BF16'],
     [

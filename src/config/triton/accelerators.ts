@@ -54,9 +54,18 @@ export function chooseProviders(
   const others = accelerators.gpu.filter(({ name }) => name !== 'cuda')
   const named = accelerators.gpu.filter(({ name }) => name === 'cuda').map(({ options }) => options)
   const cuda = { name: 'cuda', options: Object.assign({}, from.cuda, ...named) as Provider['options'] }
-  const gpu = [...others, cuda].map(({ name, options }) => ({ name, options: { ...options, ...device } }))
+  // Who names another maker's accelerator, and no GPU of NVIDIA in any other way, does not want CUDA.
+  const isOther = ({ name }: Provider) => !NVIDIA.includes(name)
+  const wantsCuda =
+    instances.kind === 'gpu' || Object.keys(from.cuda).length > 0 || !accelerators.gpu.every(isOther)
+  const gpu = [...others, ...(wantsCuda ? [cuda] : [])].map((provider) =>
+    isOther(provider) ? provider : { ...provider, options: { ...provider.options, ...device } },
+  )
   return [...gpu, ...cpu]
 }
+
+/** They take the number of the GPU; which device others run on, their own options say. */
+const NVIDIA: readonly string[] = ['tensorrt', 'cuda']
 
 function readGpu(message: MessageReader): Provider[] {
   const name = message.text('name')
@@ -64,7 +73,22 @@ function readGpu(message: MessageReader): Provider[] {
   message.finish()
   if (name === 'cuda') return [{ name, options: plainOptions(parameters) }]
   if (name === 'tensorrt') return [{ name, options: tensorrtOptions(parameters) }]
-  message.refuse('name', `is ${quote(name)}, expected "tensorrt" or "cuda"`)
+  if (name === 'openvino' || name === 'webgpu') return [{ name, options: plainOptions(parameters) }]
+  if (name === PLUG_IN) return readPlugIn(message, parameters)
+  message.refuse(
+    'name',
+    `is ${quote(name)}, expected "tensorrt", "cuda", "openvino", "webgpu" or "${PLUG_IN}"`,
+  )
+  return []
+}
+
+/** Triton has none: one of the device's runtime.provider_libraries, by its name. */
+const PLUG_IN = 'plug_in'
+
+function readPlugIn(message: MessageReader, parameters: Parameters): Provider[] {
+  const { provider, ...options } = plainOptions(parameters)
+  if (provider !== undefined) return [{ name: provider, options }]
+  message.refuse('parameters', 'need "provider", the name of one of runtime.provider_libraries')
   return []
 }
 
@@ -73,7 +97,8 @@ function readCpu(message: MessageReader): Provider[] {
   const parameters = message.texts('parameters')
   message.finish()
   if (name === 'openvino' || name === 'xnnpack') return [{ name, options: plainOptions(parameters) }]
-  message.refuse('name', `is ${quote(name)}, expected "openvino" or "xnnpack"`)
+  if (name === PLUG_IN) return readPlugIn(message, parameters)
+  message.refuse('name', `is ${quote(name)}, expected "openvino", "xnnpack" or "${PLUG_IN}"`)
   return []
 }
 
