@@ -20,6 +20,8 @@ export const ProbeReport = z.object({
   reason: z.string(),
   version: z.string(),
   providers: z.array(z.string()),
+  /** Why it does not run on those that were wanted before them. */
+  refusals: z.array(z.string()),
   /** Nodes of its graph on each of them; null where the runtime library does not tell. */
   placement: z
     .array(z.object({ provider: z.string(), nodes: z.int(), operators: z.array(z.string()) }))
@@ -43,6 +45,7 @@ export function unfitReport(code: ProbeFailure, reason: string): ProbeReport {
     reason,
     version: '',
     providers: [],
+    refusals: [],
     placement: null,
     signature: null,
     load_ms: null,

@@ -11,6 +11,7 @@ import { messageOf } from '../kit/errors.ts'
 import { compareAnswer, type Difference } from '../ota/golden.ts'
 import type { GoldenTolerance } from '../ota/ports.ts'
 import type { TensorSpec } from '../runtime/backend.ts'
+import { describeRefusal } from '../runtime/describe-refusal.ts'
 import { type RunnableSample, readGolden, toElements } from './golden-tensors.ts'
 import { waitForStop } from './lifecycle.ts'
 import { ModelRepository } from './model-repository.ts'
@@ -64,7 +65,9 @@ export async function probeHere(options: ProbeOptions): Promise<ProbeReport> {
   if (lane === undefined || other !== undefined)
     return unfitReport('load_failed', `"${folder}" holds ${lanes.index().length} versions, expected one`)
   const loadMs = systemClock.elapsed() - began
-  const report = { ...describe(lane), load_ms: round(loadMs), ...(await proveGolden(lane, folder, options)) }
+  const proof = await proveGolden(lane, folder, options)
+  // Afterwards: a provider that took it may have failed on the samples.
+  const report = { ...describe(lane), load_ms: round(loadMs), ...proof }
   await lanes.close()
   await backend.stop()
   return report
@@ -80,7 +83,7 @@ async function giveWay(): Promise<void> {
 }
 
 function describe(lane: Lane): ProbeReport {
-  const { providers, placement, signature } = lane.session
+  const { providers, refusals, placement, signature } = lane.session
   const specs = (list: readonly TensorSpec[]) =>
     list.map(({ name, datatype, shape }) => ({
       name,
@@ -93,6 +96,7 @@ function describe(lane: Lane): ProbeReport {
     code: '',
     version: lane.version,
     providers: [...providers],
+    refusals: refusals.map(describeRefusal),
     placement: placement?.map((placed) => ({ ...placed, operators: [...placed.operators] })) ?? null,
     signature: { inputs: specs(signature.inputs), outputs: specs(signature.outputs) },
   }

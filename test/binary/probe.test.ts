@@ -59,6 +59,7 @@ describe('fit', () => {
       reason: '',
       version: '1',
       providers: ['CPUExecutionProvider'],
+      refusals: [],
       placement: [{ provider: 'CPUExecutionProvider', nodes: 1, operators: ['Div'] }],
       signature: {
         inputs: ['INPUT0', 'INPUT1'].map((name) => ({ name, datatype: 'FP32', shape: [-1] })),

@@ -4,6 +4,7 @@ import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { BINARY, createFolder, readLog, runToEnd, startServing, writeModel } from '../kit/binary.ts'
 import { buildFakeProvider, WITHOUT_COMPILER } from '../kit/fake-provider/build.ts'
+import { golden, writeGolden } from '../kit/golden.ts'
 import * as zoo from '../kit/model-zoo.ts'
 import { inferBinary, tensorOf } from '../kit/v2.ts'
 
@@ -153,6 +154,28 @@ describe.skipIf(WITHOUT_COMPILER !== '')(`a provider library${WITHOUT_COMPILER}`
     expect(JSON.parse(stdout)).toMatchObject({
       fit: true,
       providers: ['FakeExecutionProvider', 'CPUExecutionProvider'],
+      refusals: [],
+    })
+  })
+
+  test('that fails on the samples of a version that is probed is told, and the version is fit without it', async () => {
+    await writeGolden(here('models/own'), [
+      {
+        inputs: ['INPUT0', 'INPUT1'].map((name) => golden(name, 'INT32', [1, 16], Array(16).fill(2))),
+        outputs: [golden('OUTPUT0', 'INT32', [1, 16], Array(16).fill(4))],
+      },
+    ])
+    await writeFile(here('control'), 'lost')
+    const command = [BINARY, 'probe', here('models/own'), ...configAt('profiled')]
+    const { stdout, exitCode } = await runToEnd(folder.path, {
+      command,
+      env: { LIMPET_FAKE_CONTROL: here('control') },
+    })
+    expect(exitCode).toBe(0)
+    expect(JSON.parse(stdout)).toMatchObject({
+      fit: true,
+      providers: ['CPUExecutionProvider'],
+      refusals: [expect.stringMatching(/^fake failed while it ran: .*fake device lost/)],
     })
   })
 
