@@ -95,18 +95,12 @@ export async function runServe(options: ServeOptions, print: (line: string) => v
   await repository.loadAll()
   isStarted = true
   void engines?.cache.trim()
+  const again = { clock: systemClock, stop: stopping.signal }
   if (config.models.control === 'poll') {
     const everyMs = config.models.poll_seconds * 1000
-    void pollModels({
-      root: options.models,
-      repository,
-      clock: systemClock,
-      everyMs,
-      stop: stopping.signal,
-      loaded,
-    })
+    void pollModels({ root: options.models, repository, everyMs, loaded, ...again })
   }
-  void retryProviders({ lanes, clock: systemClock, stop: stopping.signal })
+  void retryProviders({ lanes, ...again })
   announce(new URL(config.http.base_path, server.url), lanes, print)
   log.info('app.serving', { url: server.url.href, runtime: backend.name, threads: backend.threads })
 
