@@ -8,7 +8,7 @@ const WAIT_MS_MAX = 60 * MINUTE_MS
 const LOOK_MS = 5000
 
 /** How often a provider of one version has been tried again, and when it is next. */
-export interface Retry {
+interface Retry {
   readonly tries: number
   /** Undefined while it runs. */
   readonly nextMs: number | undefined
