@@ -176,7 +176,9 @@ async function listen(
   const handle = createHandler(parts)
   const at = { hostname: options.host ?? config.host, port: options.port ?? config.port }
   const tcp = listenTcp(at, handle)
-  boundReceiving(tcp.port ?? 0)
+  // Large bodies are read as well without it, only longer in one turn.
+  if (boundReceiving(tcp.port ?? 0) === 0)
+    logger('app').warn('app.receive_buffer_unbounded', { url: tcp.url })
   const path = config.unix_socket ?? options.unixSocket
   if (path === undefined) return { url: tcp.url, stop: () => tcp.stop() }
   const unix = await listenUnix(path, (request) => options.steer(request) ?? handle(request))

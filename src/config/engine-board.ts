@@ -1,10 +1,6 @@
 import { createHash } from 'node:crypto'
-import { closeSync, openSync, readSync } from 'node:fs'
 import { join } from 'node:path'
-import type { BoardFacts } from './profile-facts.ts'
-
-/** Of a processor's features there are some hundred words, of a driver's version two lines. */
-const FILE_BYTES_MAX = 16 * 1024
+import { type BoardFacts, readStart } from './profile-facts.ts'
 
 /**
  * What decides whether something that was made for one board suits another one: the processor and what it can do, the
@@ -24,19 +20,5 @@ export function readEngineBoard(root: string, facts: BoardFacts): Readonly<Recor
     gpus: [...facts.gpus].sort().join(' '),
     driver: readStart(join(root, 'proc/driver/nvidia/version')).trim(),
     l4t: facts.l4t === undefined ? '' : `${facts.l4t.major}.${facts.l4t.revision}`,
-  }
-}
-
-function readStart(path: string): string {
-  try {
-    const file = openSync(path, 'r')
-    try {
-      const bytes = new Uint8Array(FILE_BYTES_MAX)
-      return new TextDecoder().decode(bytes.subarray(0, readSync(file, bytes)))
-    } finally {
-      closeSync(file)
-    }
-  } catch {
-    return ''
   }
 }

@@ -40,7 +40,8 @@ export function readBoardFacts(root: string, architecture: string): BoardFacts {
   }
 }
 
-function readStart(path: string): string {
+/** As much of a file as may be wanted of it; empty where there is none. */
+export function readStart(path: string): string {
   try {
     const file = openSync(path, 'r')
     try {

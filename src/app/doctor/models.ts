@@ -77,10 +77,14 @@ function describeModel(
         facts: { ...facts, provider },
       }),
     ),
-    ...refusals.map(({ provider, reason: why }) =>
-      note('refused', `${name}: does not run on ${provider}, which refused it: ${why}`, {
-        facts: { ...facts, provider },
-      }),
+    ...refusals.map(({ provider, reason: why, hasFailed = false }) =>
+      note(
+        'refused',
+        `${name}: does not run on ${provider}, which ${hasFailed ? 'failed' : 'refused it'}: ${why}`,
+        {
+          facts: { ...facts, provider },
+        },
+      ),
     ),
     ...(isUncached ? [note('uncached', `${name}: ${UNCACHED}`, { facts })] : []),
   ]
